@@ -1,0 +1,73 @@
+# `make help` lists what there is. Everything installs itself into .venv and .cache on first use.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+TOOLS := .cache/tools/bin
+
+.PHONY: help render check test test-fast validate schemas fmt tools bench lock clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+render: $(VENV)/.run ## render the catalog into clusters/ and validate the result
+	@$(BIN)/kaitops render
+	@$(BIN)/kaitops validate
+
+validate: $(VENV)/.run ## validate what is committed
+	@$(BIN)/kaitops validate
+
+check: $(VENV)/.dev ## ruff, mypy, import contracts and the fast tests: no Go, at most 3 minutes
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/kaitops schemas --check
+	@$(BIN)/kaitops render --check
+	@$(BIN)/pytest -q -n 2 -m "not slow"
+
+test: $(VENV)/.dev tools ## every test, with kustomize and kubeconform built from pinned sources
+	@PATH="$(CURDIR)/$(TOOLS):$$PATH" $(BIN)/pytest -q -n 2
+
+fmt: $(VENV)/.dev ## format the Python code
+	@$(BIN)/ruff check --fix-only -q .
+	@$(BIN)/ruff format .
+
+schemas: $(VENV)/.dev ## write the editor schemas of the catalog and the schemas of the kinds that we emit
+	@$(BIN)/kaitops schemas
+	@$(BIN)/python -m tools.distill
+
+tools: $(VENV)/.run ## build kustomize and kubeconform into .cache/ (once per version)
+	@$(BIN)/python -m tools.build checks
+
+bench: $(VENV)/.dev ## measure the generator beside its peers and print the table
+	@$(BIN)/python -m tests.bench
+
+lock: $(UV) ## resolve requirements/*.in again into hashed locks
+	@for name in uv run dev tools bench; do \
+	  $(UV) pip compile -q --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 \
+	    "requirements/$$name.in" -o "requirements/$$name.txt"; done
+
+clean: ## remove everything that was set up
+	rm -rf $(VENV) .cache
+
+$(UV): requirements/uv.txt
+	@echo "setting up Python packages in $(VENV) (once)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "kaitops needs Python 3.11 or newer")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements/uv.txt
+	@touch $@
+
+$(VENV)/.run: requirements/run.txt pyproject.toml $(UV)
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install -q --require-hashes -r requirements/run.txt
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install -q --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""The generator: catalog in, committed and checked Kustomize overlays out."""

@@ -1,0 +1,152 @@
+"""The catalog on disk becomes typed entries; every mistake of every file is reported at once."""
+
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from generator.explain import did_you_mean, explain
+from generator.finding import CannotRunError, Finding, Place
+from generator.model import API_VERSION, FOLDERS, KINDS, Cluster, EntryBase, Model, RagEngine, Tuning
+from generator.source import MAX_BYTES, Path, SourceFile, read_source
+
+EntryType = TypeVar("EntryType", bound=EntryBase)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[EntryType]):
+    """A typed entry together with the file that it was read from."""
+
+    value: EntryType
+    file: SourceFile
+
+    @property
+    def name(self) -> str:
+        return self.value.metadata.name
+
+    def place(self, *path: str | int) -> Place:
+        """Where the field at `path` below `spec` stands, or the nearest one above it."""
+        return self.file.place(("spec", *path))
+
+
+@dataclass(slots=True)
+class Catalog:
+    """Everything that people wrote, by name."""
+
+    models: dict[str, Entry[Model]] = field(default_factory=dict)
+    tunings: dict[str, Entry[Tuning]] = field(default_factory=dict)
+    rag_engines: dict[str, Entry[RagEngine]] = field(default_factory=dict)
+    clusters: dict[str, Entry[Cluster]] = field(default_factory=dict)
+
+    def of_kind(self, kind: str) -> dict[str, Any]:
+        entries: dict[str, dict[str, Any]] = {
+            "Model": self.models,
+            "Tuning": self.tunings,
+            "RagEngine": self.rag_engines,
+            "Cluster": self.clusters,
+        }
+        return entries[kind]
+
+
+def load_catalog(root: FilePath) -> tuple[Catalog, list[Finding]]:
+    """Read `catalog/` below `root`; entries with mistakes are left out and reported.
+
+    Raises:
+        CannotRunError: there is no catalog.
+    """
+    folder = root / "catalog"
+    if not folder.is_dir():
+        raise CannotRunError(f"no `catalog` folder in `{root}`", "run inside the repository, or name it with `-C`")
+    catalog, findings = Catalog(), []
+    for kind, name in FOLDERS.items():
+        for path in sorted((folder / name).glob("*")):
+            findings += _load_file(catalog, kind, path, path.relative_to(root).as_posix())
+    return catalog, sorted(findings)
+
+
+def _load_file(catalog: Catalog, kind: str, path: FilePath, name: str) -> list[Finding]:
+    if path.suffix in {".md", ".json"} or path.name.startswith("."):
+        return []
+    raw, findings = _read(path, name)
+    if raw is None:
+        return findings
+    file, findings = read_source(name, raw)
+    if file.data is None:
+        return findings
+    value, more = parse_entry(file, kind)
+    findings += more
+    if value is not None and not findings:
+        catalog.of_kind(kind)[value.metadata.name] = Entry(value, file)
+    return findings
+
+
+def _read(path: FilePath, name: str) -> tuple[bytes | None, list[Finding]]:
+    if path.suffix != ".yaml":
+        hint = "entries are `.yaml` files; move anything else out of the catalog"
+        return None, [Finding(Place(name), "catalog/file", "not a catalog entry", hint)]
+    try:
+        mode = path.lstat()
+        if not stat.S_ISREG(mode.st_mode):
+            message = "not a regular file; a link could lead out of the repository"
+            return None, [Finding(Place(name), "catalog/file", message, "put the entry itself here")]
+        with path.open("rb") as stream:
+            return stream.read(MAX_BYTES + 1), []
+    except OSError as error:
+        return None, [Finding(Place(name), "catalog/file", f"cannot be read: {error.strerror}")]
+
+
+def parse_entry(file: SourceFile, kind: str) -> tuple[EntryBase | None, list[Finding]]:
+    """Type one file's data as an entry of `kind`, the kind that its folder holds."""
+    data = file.data
+    if not isinstance(data, dict):
+        return None, [Finding(Place(file.name, 1, 1), "catalog/shape", "the entry must be a mapping of fields")]
+    findings = [*_head(file, kind, data)]
+    if findings:
+        return None, findings
+    model = KINDS[kind]
+    try:
+        return model.model_validate(data), []
+    except ValidationError as error:
+        return None, [_finding(file, record, model) for record in error.errors(include_url=False)]
+
+
+def _finding(file: SourceFile, record: Any, model: type[EntryBase]) -> Finding:
+    location, message, hint = explain(record, model)
+    path: Path = location[:-1] if record["type"] == "missing" else location
+    within = ".".join(str(part) for part in location[:-1])
+    suffix = f" in `{within}`" if within and record["type"] in {"missing", "extra_forbidden"} else ""
+    return Finding(file.place(path), "catalog/shape", message + suffix, hint)
+
+
+def _head(file: SourceFile, kind: str, data: dict[str, Any]) -> list[Finding]:
+    """`apiVersion`, `kind` and the name are judged first: a wrong kind would make every field look wrong."""
+    findings = []
+    if data.get("apiVersion") != API_VERSION:
+        message = f"`apiVersion` must be `{API_VERSION}`" + _instead(data.get("apiVersion"))
+        findings.append(Finding(file.place(("apiVersion",)), "catalog/api-version", message))
+    if data.get("kind") != kind:
+        message = f"`kind` must be `{kind}` in `catalog/{FOLDERS[kind]}/`" + _instead(data.get("kind"))
+        findings.append(Finding(file.place(("kind",)), "catalog/kind", message, _kind_hint(data.get("kind"))))
+    metadata = data.get("metadata")
+    stem = FilePath(file.name).stem
+    if isinstance(metadata, dict) and isinstance(metadata.get("name"), str) and metadata["name"] != stem:
+        message = f"the name is `{metadata['name']}`, but the file is `{stem}.yaml`"
+        hint = f"rename the file to `{metadata['name']}.yaml`"
+        findings.append(Finding(file.place(("metadata", "name")), "catalog/name", message, hint))
+    return findings
+
+
+def _instead(value: Any) -> str:
+    return f", but is `{value}`" if isinstance(value, str) else ", but is missing"
+
+
+def _kind_hint(value: Any) -> str:
+    if isinstance(value, str) and value in FOLDERS:
+        return f"a `{value}` belongs in `catalog/{FOLDERS[value]}/`"
+    if value in {"Workspace", "InferenceSet"}:
+        return "the catalog holds `Model` entries; Workspaces are rendered from them"
+    if value == "RAGEngine":
+        return "the catalog holds `RagEngine` entries; RAGEngines are rendered from them"
+    return did_you_mean(str(value), FOLDERS) if value else ""

@@ -1,0 +1,193 @@
+"""A `Cluster`: what is true of one cluster whatever the model; what it cannot do is refused, never guessed."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from generator.model.base import (
+    Cidr,
+    DnsLabel,
+    EntryBase,
+    Hostname,
+    HttpsUrl,
+    ImageDigest,
+    KubernetesMinor,
+    Name,
+    OneLine,
+    PositiveFloat,
+    PositiveInt,
+    Strict,
+    Uuid,
+    Version,
+    VmSize,
+    only_one,
+)
+
+
+class Azure(Strict):
+    subscription: Uuid
+    tenant: Uuid
+    resource_group: Name
+    cluster: Name = Field(description="Name of the AKS cluster")
+    region: Name
+    oidc_issuer: HttpsUrl
+
+
+class Kaito(Strict):
+    install: Literal["chart", "addon"] = Field("chart", description="`addon`: AKS's managed KAITO, Workspaces only")
+    version: Version
+    provisioner: Literal["kaitops", "gpu-provisioner", "karpenter", "byo"] = "kaitops"
+
+    @model_validator(mode="after")
+    def _addon_brings_its_own(self) -> Self:
+        if self.install == "addon" and self.provisioner != "gpu-provisioner":
+            raise ValueError(
+                "the managed add-on runs a provisioner of its own and excludes ours: set `provisioner: gpu-provisioner`"
+            )
+        return self
+
+
+State = Literal["present", "absent"]
+
+
+class Operators(Strict):
+    """Which operators the cluster runs; an entry that needs an absent one is refused."""
+
+    ragengine: State = "absent"
+    keda: State = Field("absent", description="KEDA together with keda-kaito-scaler")
+    external_secrets: State = "absent"
+    prometheus_operator: State = "absent"
+
+
+class Quota(Strict):
+    """Limits of one namespace, as a ResourceQuota holds them."""
+
+    gpus: Annotated[int, Field(strict=True, ge=0)]
+    persistent_volume_claims: PositiveInt = Field(10)
+    load_balancers: Annotated[int, Field(strict=True, ge=0)] = 0
+
+
+class Namespace(Strict):
+    owners: Annotated[tuple[DnsLabel, ...], Field(min_length=1)]
+    quota: Quota
+    cost_center: Name | None = None
+
+
+class GitOps(Strict):
+    engine: Literal["argocd"] = "argocd"
+    repo: OneLine = Field(pattern=r"^(https://|ssh://|git@)[^\s]+$", description="URL of this repository")
+    revision: OneLine = "main"
+    namespace: DnsLabel = "argocd"
+    server: HttpsUrl = Field("https://kubernetes.default.svc", description="The cluster as Argo CD knows it")
+    prune: Literal["auto", "confirm"] = Field("auto", description="`confirm`: a person lets Argo CD delete models")
+
+
+class Tls(Strict):
+    """Where the listener's certificate is: a Secret beside the Gateway."""
+
+    secret: DnsLabel
+
+
+class Auth(Strict):
+    """JSON web tokens that the gateway demands."""
+
+    issuer: HttpsUrl
+    jwks_uri: HttpsUrl
+    audiences: Annotated[tuple[OneLine, ...], Field(min_length=1)]
+
+
+class GatewayAutoscaling(Strict):
+    min: Annotated[int, Field(strict=True, ge=2)] = 2
+    max: PositiveInt = 5
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.max < self.min:
+            raise ValueError(f"`max` ({self.max}) is below `min` ({self.min})")
+        return self
+
+
+class Gateway(Strict):
+    class_name: Literal["istio", "approuting-istio"] = Field("istio", alias="class")
+    namespace: DnsLabel = "gateway"
+    exposure: Literal["public", "internal"] = "internal"
+    host: Hostname | None = Field(None, description="Host name of the listener; left out: any")
+    tls: Tls | None = None
+    auth: Auth | None = None
+    autoscaling: GatewayAutoscaling = GatewayAutoscaling()
+    min_available: PositiveInt = 1
+
+    @model_validator(mode="after")
+    def _auth_needs_istio(self) -> Self:
+        if self.auth and self.class_name != "istio":
+            raise ValueError("`auth` needs Istio's own kinds, which `class: approuting-istio` does not have")
+        return self
+
+
+class Monitoring(Strict):
+    flavor: Literal["prometheus-operator", "azure-managed"]
+    namespace: DnsLabel = Field("monitoring", description="Namespace of the scraper, let in by NetworkPolicies")
+
+
+class SecretStore(Strict):
+    name: DnsLabel
+    kind: Literal["SecretStore", "ClusterSecretStore"] = "ClusterSecretStore"
+
+
+class Secrets(Strict):
+    """How Secrets come to be: filled from a vault by External Secrets, or there already."""
+
+    external: SecretStore | None = None
+    existing: Literal[True] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        only_one(self, ("external", "existing"))
+        return self
+
+
+class Images(Strict):
+    """Our images, by digest."""
+
+    inference_cpu: ImageDigest
+    inference_gpu: ImageDigest
+
+
+class ClusterQuota(Strict):
+    """What the subscription grants in the region, and what we let ourselves spend."""
+
+    gpus: dict[Name, Annotated[int, Field(strict=True, ge=0)]] = Field(
+        default_factory=dict, description="GPUs per family, as `catalog/facts/skus.yaml` names it"
+    )
+    node_pools: Annotated[int, Field(strict=True, ge=1, le=100)] = 100
+    usd_per_hour: PositiveFloat | None = None
+
+
+class ClusterSpec(Strict):
+    environment: Literal["dev", "prod"]
+    sample: bool = Field(False, description="Placeholders are a warning here, not an error")
+    platform: Literal["aks"] = "aks"
+    azure: Azure
+    kubernetes: KubernetesMinor
+    kaito: Kaito
+    operators: Operators = Operators()
+    namespaces: dict[DnsLabel, Namespace] = Field(min_length=1)
+    gitops: GitOps
+    gateway: Gateway = Gateway()
+    monitoring: Monitoring
+    secrets: Secrets
+    identities: dict[DnsLabel, Uuid] = Field(
+        default_factory=dict, description="Azure identities by name: their client ids on this cluster"
+    )
+    private_cidrs: tuple[Cidr, ...] = Field(
+        (), description="Where `egress: restricted` models may connect to: private endpoints"
+    )
+    skus: Annotated[tuple[VmSize, ...], Field(min_length=1)]
+    quota: ClusterQuota = ClusterQuota()
+    policies: Literal["Warn", "Deny"] = "Deny"
+    images: Images
+
+
+class Cluster(EntryBase):
+    kind: Literal["Cluster"]
+    spec: ClusterSpec
