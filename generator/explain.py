@@ -1,14 +1,13 @@
 """From pydantic's error records to sentences that a person can act on."""
 
-import difflib
 import types
 import typing
-from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel
 
 from generator.model import EXPLANATIONS
+from generator.words import did_you_mean
 
 Location = tuple[str | int, ...]
 
@@ -51,13 +50,6 @@ def fields_at(model: type[BaseModel], location: Location) -> list[str]:
     if isinstance(current, type) and issubclass(current, BaseModel):
         return [field.alias or name for name, field in current.model_fields.items()]
     return []
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint that names the nearest known words, or nothing where none is near."""
-    by_lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), by_lower, n=2, cutoff=0.6)
-    return "did you mean " + " or ".join(f"`{by_lower[name]}`" for name in close) + "?" if close else ""
 
 
 def _step(current: Any, part: str | int) -> Any:

@@ -7,19 +7,20 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from generator.explain import did_you_mean, explain
+from generator.explain import explain
 from generator.finding import CannotRunError, Finding, Place
 from generator.model import API_VERSION, FOLDERS, KINDS, Cluster, EntryBase, Model, RagEngine, Tuning
 from generator.source import MAX_BYTES, Path, SourceFile, read_source
+from generator.words import did_you_mean
 
-EntryType = TypeVar("EntryType", bound=EntryBase)
+EntryT_co = TypeVar("EntryT_co", bound=EntryBase, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry(Generic[EntryType]):
+class Entry(Generic[EntryT_co]):
     """A typed entry together with the file that it was read from."""
 
-    value: EntryType
+    value: EntryT_co
     file: SourceFile
 
     @property
@@ -39,6 +40,8 @@ class Catalog:
     tunings: dict[str, Entry[Tuning]] = field(default_factory=dict)
     rag_engines: dict[str, Entry[RagEngine]] = field(default_factory=dict)
     clusters: dict[str, Entry[Cluster]] = field(default_factory=dict)
+    broken: set[tuple[str, str]] = field(default_factory=set)
+    """Kind and name of the files that could not be read: they exist, so nobody complains that they are missing."""
 
     def of_kind(self, kind: str) -> dict[str, Any]:
         entries: dict[str, dict[str, Any]] = {
@@ -70,14 +73,15 @@ def _load_file(catalog: Catalog, kind: str, path: FilePath, name: str) -> list[F
     if path.suffix in {".md", ".json"} or path.name.startswith("."):
         return []
     raw, findings = _read(path, name)
-    if raw is None:
-        return findings
-    file, findings = read_source(name, raw)
-    if file.data is None:
-        return findings
-    value, more = parse_entry(file, kind)
+    file, more = read_source(name, raw) if raw is not None else (None, [])
     findings += more
-    if value is not None and not findings:
+    value = None
+    if file is not None and file.data is not None:
+        value, more = parse_entry(file, kind)
+        findings += more
+    if file is None or value is None or findings:
+        catalog.broken.add((kind, path.stem))
+    else:
         catalog.of_kind(kind)[value.metadata.name] = Entry(value, file)
     return findings
 

@@ -1,0 +1,89 @@
+"""The command line `kaitops`: arguments in, exit codes out.
+
+Each command lives in a file of its own, which is loaded when it is used.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from generator.finding import CannotRunError
+
+COMMANDS = {
+    "render": "Render the catalog into clusters/.",
+    "validate": "Check the catalog and what is rendered from it.",
+    "list": "Show the fleet as a table.",
+    "show": "Show one entry, resolved, and the files it makes.",
+    "roll": "Move a held model on to its new revision.",
+    "schemas": "Write the editor schemas of the catalog.",
+}
+"""Name and help of each command: `--help` loads none of them."""
+
+FINDINGS = 1
+CANNOT_RUN = 2
+
+
+class LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"generator.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if args and args[0] not in COMMANDS:
+                from generator.words import did_you_mean  # noqa: PLC0415 - only a typing mistake pays for difflib
+
+                raise click.UsageError(" ".join([error.message, did_you_mean(args[0], COMMANDS)]).strip()) from None
+            raise
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("-C", "directory", default=".", metavar="DIR", help="Work in the repository that holds DIR.")
+@click.version_option(package_name="kaitops", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, directory: str) -> None:
+    """Serve open models on AKS by GitOps: a catalog in, checked Kustomize overlays out.
+
+    Exit codes: 0 fine, 1 findings, 2 could not run.
+    """
+    ctx.obj = Path(directory)
+
+
+def main(argv: list[str] | None = None) -> Any:
+    """Run the command line; what we cannot do is said in one line, never as a traceback."""
+    try:
+        code = cli.main(args=argv, prog_name="kaitops", standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("stopped", err=True)
+        code = CANNOT_RUN
+    except click.ClickException as error:
+        error.show()
+        code = CANNOT_RUN
+    except (CannotRunError, OSError) as error:
+        _say_why(error)
+        code = CANNOT_RUN
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say_why(error: Exception) -> None:
+    click.echo(f"kaitops: {error}", err=True)
+    hint = getattr(error, "hint", "")
+    if hint:
+        click.echo(f"  hint: {hint}", err=True)

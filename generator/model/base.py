@@ -36,7 +36,7 @@ VERSION = r"^[0-9]+\.[0-9]+\.[0-9]+$"
 KUBERNETES_MINOR = r"^1\.[0-9]{2}$"
 STORAGE_ACCOUNT = r"^[a-z0-9]{3,24}$"
 BLOB_CONTAINER = r"^[a-z0-9](-?[a-z0-9]){2,62}$"
-KEY_OF_SECRET = r"^[-._A-Za-z0-9]{1,253}$"
+DATA_KEY = r"^[-._A-Za-z0-9]{1,253}$"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 ONE_LINE = r"^[^\r\n\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029]*$"
 
@@ -66,7 +66,7 @@ EXPLANATIONS = {
     KUBERNETES_MINOR: 'must be a Kubernetes minor in quotes, such as `"1.34"`',
     STORAGE_ACCOUNT: "must be a storage account name: 3 to 24 lower-case letters and digits",
     BLOB_CONTAINER: "must be a blob container name: 3 to 63 lower-case letters, digits and single `-`",
-    KEY_OF_SECRET: "must be a key of a Kubernetes Secret",
+    DATA_KEY: "must be a key of a Kubernetes Secret",
     NAME: "must consist of letters, digits, `.`, `_` and `-`",
     ONE_LINE: "must be one line of text without control characters",
 }
@@ -102,7 +102,7 @@ Version = Annotated[str, text(VERSION)]
 KubernetesMinor = Annotated[str, text(KUBERNETES_MINOR)]
 StorageAccount = Annotated[str, text(STORAGE_ACCOUNT)]
 BlobContainer = Annotated[str, text(BLOB_CONTAINER, 63)]
-SecretKey = Annotated[str, text(KEY_OF_SECRET)]
+SecretKey = Annotated[str, text(DATA_KEY)]
 Name = Annotated[str, text(NAME, 200)]
 OneLine = Annotated[str, text(ONE_LINE, 500)]
 PositiveInt = Annotated[int, Field(strict=True, ge=1)]
@@ -121,8 +121,12 @@ class Metadata(Strict):
 
 
 class EntryBase(Strict):
+    """The head of every entry; each kind narrows `kind` and `spec`."""
+
     api_version: Literal["catalog.kaitops.dev/v1"]
+    kind: str
     metadata: Metadata
+    spec: Any
 
 
 def only_one(value: BaseModel, names: tuple[str, ...]) -> None:

@@ -1,0 +1,13 @@
+"""Is the committed tree what the catalog renders?"""
+
+from collections.abc import Iterator
+
+from generator import tree
+from generator.checks.subject import Subject
+from generator.finding import Finding
+
+
+def check(subject: Subject) -> Iterator[Finding]:
+    rendered = {document.path: document.text for document in subject.documents}
+    changes = tree.plan(subject.repository.root, rendered, sorted(subject.compiled.catalog.clusters))
+    yield from tree.findings(changes)

@@ -1,0 +1,93 @@
+"""`kaitops render`: the catalog into `clusters/`; or only what would change."""
+
+import time
+
+import click
+
+from generator import tree
+from generator.cli import FINDINGS
+from generator.cli.session import refuse, repository_of, say, worst_first
+from generator.compile import Compiled, Request, compile_catalog
+from generator.finding import Severity
+from generator.report import summary, write_findings
+from generator.repository import Repository
+
+
+@click.command("render")
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 when the committed tree differs.")
+@click.option("--diff", is_flag=True, help="Write nothing; print what would change.")
+@click.option("--cluster", "clusters", multiple=True, metavar="NAME", help="Only this cluster; may be repeated.")
+@click.option("--allow-prune", is_flag=True, help="Allow a render that deletes a large part of a cluster.")
+@click.option("--force", is_flag=True, help="Overwrite rendered files that somebody edited by hand.")
+@click.pass_context
+def command(
+    ctx: click.Context, *, check: bool, diff: bool, clusters: tuple[str, ...], allow_prune: bool, force: bool
+) -> None:
+    """Render the catalog into clusters/.
+
+    Writes only files that differ, never over a file that somebody edited by hand, and nothing at all when an entry
+    has a mistake.
+    """
+    repository = repository_of(ctx)
+    started = time.monotonic()
+    compiled = compile_or_refuse(repository)
+    changes = plan_tree(repository, compiled, clusters)
+    if diff:
+        for line in tree.diff(changes):
+            click.echo(line, nl=not line.endswith("\n"))
+    if check:
+        _check(changes)
+    if not diff and not check:
+        write(repository, changes, force=force, allow_prune=allow_prune)
+        _tell(compiled, changes, time.monotonic() - started)
+
+
+def compile_or_refuse(repository: Repository, request: Request | None = None) -> Compiled:
+    """The compiled catalog; ends with exit 1 when an entry has a mistake."""
+    compiled = compile_catalog(repository, request)
+    if compiled.rendering is None:
+        refuse(worst_first(compiled.findings), "nothing was written")
+    return compiled
+
+
+def plan_tree(repository: Repository, compiled: Compiled, only: tuple[str, ...] = ()) -> tree.Changes:
+    """What the rendering changes on disk, for all clusters or some."""
+    known = sorted(compiled.catalog.clusters)
+    unknown = sorted(set(only) - set(known))
+    if unknown:
+        raise click.BadParameter(
+            f"no cluster {', '.join(unknown)}; there are: {', '.join(known)}", param_hint="--cluster"
+        )
+    rendered = compiled.rendering.tree if compiled.rendering else {}
+    wanted = sorted(only) or known
+    inside = tuple(f"clusters/{name}/" for name in wanted)
+    changes = tree.plan(
+        repository.root, {path: text for path, text in rendered.items() if path.startswith(inside)}, wanted
+    )
+    return tree.only(changes, wanted) if only else changes
+
+
+def write(repository: Repository, changes: tree.Changes, *, force: bool, allow_prune: bool) -> None:
+    try:
+        tree.write(repository.root, changes, force=force, allow_prune=allow_prune)
+    except tree.RefusedError as error:
+        refuse(error.findings, "nothing was written")
+
+
+def _check(changes: tree.Changes) -> None:
+    findings = tree.findings(changes)
+    if findings:
+        click.echo(write_findings(findings, "text"))
+        say(f"{summary(findings)}; the committed tree is not what the catalog renders")
+        raise SystemExit(FINDINGS)
+    say("the committed tree is what the catalog renders")
+
+
+def _tell(compiled: Compiled, changes: tree.Changes, elapsed: float) -> None:
+    notes = [finding for finding in compiled.findings if finding.severity is Severity.NOTE]
+    if notes:
+        click.echo(write_findings(notes, "text"), err=True)
+    documents = compiled.rendering.documents if compiled.rendering else []
+    say(
+        f"rendered {len(documents)} files for {len(compiled.catalog.clusters)} clusters in {elapsed:.2f} s: {changes.summary}"
+    )

@@ -1,0 +1,33 @@
+"""What the commands share: the repository, findings on the terminal, and the exit code."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from generator.cli import FINDINGS
+from generator.finding import Finding, Severity
+from generator.report import summary, write_findings
+from generator.repository import Repository, find_repository
+
+
+def repository_of(ctx: click.Context) -> Repository:
+    start: Path = ctx.obj
+    return find_repository(start)
+
+
+def say(text: str) -> None:
+    """Words for the person at the terminal; data alone goes to standard output."""
+    click.echo(text, err=True)
+
+
+def refuse(findings: Sequence[Finding], done: str) -> None:
+    """Print the findings and end with exit 1."""
+    click.echo(write_findings(findings, "text"), err=True)
+    say(f"{summary(findings)}; {done}")
+    raise SystemExit(FINDINGS)
+
+
+def worst_first(findings: Sequence[Finding]) -> list[Finding]:
+    order = list(Severity)
+    return sorted(findings, key=lambda finding: (order.index(finding.severity), finding))

@@ -1,0 +1,58 @@
+"""`kaitops validate`: the catalog, what is rendered from it, and the committed tree, by every embedded check."""
+
+import time
+
+import click
+
+from generator.checks import CHECKS, Outcome, run_checks
+from generator.cli import FINDINGS
+from generator.cli.session import repository_of, say, worst_first
+from generator.compile import compile_catalog, has_errors
+from generator.report import FORMATS, summary, write_findings
+from generator.words import did_you_mean
+
+
+def _known(_ctx: click.Context, _parameter: click.Parameter, names: tuple[str, ...]) -> frozenset[str]:
+    for name in names:
+        if name not in CHECKS:
+            raise click.BadParameter(
+                f"no check `{name}`; {did_you_mean(name, CHECKS) or 'there are: ' + ', '.join(CHECKS)}"
+            )
+    return frozenset(names)
+
+
+@click.command("validate")
+@click.option("--select", multiple=True, callback=_known, metavar="CHECK", help="Run only this check; may be repeated.")
+@click.option("--skip", multiple=True, callback=_known, metavar="CHECK", help="Leave this check out; may be repeated.")
+@click.option("--strict", is_flag=True, help="Warnings and skipped checks count as findings.")
+@click.option(
+    "-o", "--output", type=click.Choice(FORMATS), default="text", show_default=True, help="Form of the report."
+)
+@click.pass_context
+def command(ctx: click.Context, *, select: frozenset[str], skip: frozenset[str], strict: bool, output: str) -> None:
+    """Check the catalog and what is rendered from it.
+
+    Checks: catalog (shape, references, names, limits), drift (committed = rendered), schema (every object against its
+    kind), webhook (KAITO's admission rules), build (kustomize builds every unit).
+    """
+    repository = repository_of(ctx)
+    started = time.monotonic()
+    wanted = (select or frozenset(CHECKS)) - skip
+    compiled = compile_catalog(repository)
+    outcome = run_checks(
+        repository, compiled, wanted, progress=say if click.get_text_stream("stderr").isatty() else None
+    )
+    findings = worst_first(outcome.findings)
+    report = write_findings(findings, output)
+    if report:
+        click.echo(report)
+    _tell(outcome, time.monotonic() - started)
+    if has_errors(findings) or (strict and (findings or outcome.skipped)):
+        raise SystemExit(FINDINGS)
+
+
+def _tell(outcome: Outcome, elapsed: float) -> None:
+    for name in outcome.skipped:
+        say(f"skipped: {name}, {outcome.skipped[name]}")
+    ran = ", ".join(outcome.ran) or "nothing"
+    say(f"checked {outcome.objects} objects in {elapsed:.2f} s ({ran}): {summary(outcome.findings)}")

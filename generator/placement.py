@@ -1,0 +1,233 @@
+"""What is rendered: one entry on one cluster with every decision taken and nothing optional left undecided.
+
+Templates read these and decide nothing. An empty string, list or map means that the part is not rendered.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigMap:
+    """A file for KAITO in a ConfigMap whose name carries a hash of its content."""
+
+    name: str
+    key: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterSource:
+    name: str
+    image: str = ""
+    tuning: str = ""
+    """Name of the Tuning whose output it is; its image is known when the Tuning's revision is."""
+    pull_secret: str = ""
+    claim: str = ""
+    strength: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceAccount:
+    name: str
+    client_id: str
+    tenant_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalSecret:
+    """A Secret that External Secrets fills with one value of the vault."""
+
+    name: str
+    key: str
+    vault_key: str
+    store: str
+    store_kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobPv:
+    """A blob container as a PersistentVolume, mounted with the pod's workload identity."""
+
+    handle: str
+    account: str
+    container: str
+    resource_group: str
+    client_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeClaim:
+    name: str
+    size: str
+    storage_class: str
+    access_mode: str = "ReadWriteMany"
+    volume: str = ""
+    """Name of the PersistentVolume it is bound to; empty for a dynamic one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """A pod's volume: the kind and settings of its Kubernetes source, and where it is mounted."""
+
+    name: str
+    kind: str
+    settings: dict[str, Any]
+    path: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    initial_delay: int
+    period: int
+    timeout: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """The pod of our own server: what `inference.template` holds."""
+
+    image: str
+    command: tuple[str, ...]
+    args: tuple[str, ...]
+    env: dict[str, str]
+    token_secret: str
+    token_key: str
+    requests: dict[str, str | int]
+    limits: dict[str, str | int]
+    liveness: Probe
+    readiness: Probe
+    volumes: tuple[Volume, ...]
+    fetch: tuple[str, ...]
+    """Arguments of `fetch-weights` in an init container; empty where the server loads by itself."""
+    service_account: str
+    workload_identity: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prefix:
+    """One path prefix at the gateway and what it becomes at the model; the same text means no rewrite."""
+
+    match: str
+    replace: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    gateway: str
+    gateway_namespace: str
+    hosts: tuple[str, ...]
+    prefixes: tuple[Prefix, ...]
+    timeout: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """What all placements share; `unit` is the folder below the cluster's, `source` the catalog file."""
+
+    source: str
+    cluster: str
+    unit: str
+    name: str
+    namespace: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    match_labels: dict[str, str]
+    instance_type: str
+    revision: str = ""
+    external_secrets: tuple[ExternalSecret, ...] = ()
+    claims: tuple[VolumeClaim, ...] = ()
+    config: ConfigMap | None = None
+    token_secret: str = ""
+    running: bool = True
+    """False for a suspended entry: storage and secrets stay, nothing runs."""
+
+    @property
+    def object_name(self) -> str:
+        return f"{self.name}-{self.revision}" if self.revision else self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelPlacement(Placement):
+    kind: str
+    """`Workspace` or `InferenceSet`."""
+    rollout: str
+    held: bool
+    """`roll: manual`: the committed revision stays until it is rolled."""
+    served_name: str
+    preset: str
+    adapters: tuple[AdapterSource, ...]
+    pod: Pod | None
+    replicas: int
+    """0 where an autoscaler owns the number."""
+    nodes: int
+    """Nodes of one replica."""
+    gpus: int
+    """GPUs of the whole placement at its smallest."""
+    route: Route | None
+    service_account: ServiceAccount | None
+    blob_pv: BlobPv | None
+    metrics: bool
+    restricted: bool
+    private_cidrs: tuple[str, ...]
+
+    @property
+    def pod_selector(self) -> dict[str, str]:
+        """The pods that KAITO makes for the object."""
+        key = "kaito.sh/workspace" if self.kind == "Workspace" else "inferenceset.kaito.sh/created-by"
+        return {key: self.object_name}
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """The pods that answer: where a replica spans nodes, only the first of each serves."""
+        return self.pod_selector | ({"apps.kubernetes.io/pod-index": "0"} if self.nodes > 1 else {})
+
+    @property
+    def child_annotations(self) -> dict[str, str]:
+        """What an InferenceSet hands down to its Workspaces: KAITO's own annotations, never Argo CD's."""
+        return {key: value for key, value in self.annotations.items() if key.startswith("kaito.sh/")}
+
+    @property
+    def pod_labels(self) -> dict[str, str]:
+        """Labels of our own pod; the identity webhook does nothing without its own."""
+        identity = {"azure.workload.identity/use": "true"} if self.pod and self.pod.workload_identity else {}
+        return {"app.kubernetes.io/name": self.name, **identity}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuningPlacement(Placement):
+    preset: str
+    method: str
+    urls: tuple[str, ...]
+    input_image: str
+    input_claim: str
+    pull_secret: str
+    output_repository: str
+    output_version: str
+    output_claim: str
+    push_secret: str
+
+    @property
+    def output_image(self) -> str:
+        """The adapter's image; the tag carries the revision, because a digest exists only after the run."""
+        if not self.output_repository:
+            return ""
+        tag = f"{self.output_version}-{self.revision}" if self.revision else self.output_version
+        return f"{self.output_repository}:{tag}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RagPlacement(Placement):
+    embedding: dict[str, Any]
+    """The engine's `embedding`, as KAITO spells it."""
+    storage: dict[str, Any]
+    inference_url: str
+    inference_secret: str
+    context_window: int
+    guardrails: dict[str, Any]
+
+    @property
+    def selector(self) -> dict[str, str]:
+        return {"kaito.sh/ragengine": self.object_name}

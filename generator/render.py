@@ -1,0 +1,267 @@
+"""Placements in, documents out: which template makes which file. It picks templates and decides no content.
+
+Pure: nothing is read from disk but the templates, no clock, no host. The one thing besides the catalog that a
+rendering may depend on is passed in: the committed files of models that are held (`roll: manual`).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from generator.document import Body, Document
+from generator.finding import Finding, Place, Severity
+from generator.load import Catalog
+from generator.placement import ModelPlacement, Placement, RagPlacement, TuningPlacement
+from generator.resolve import Resolution
+from generator.resolve.platform import Application, Platform, application, build_platform
+from generator.revise import REVISION_LABEL, revise, under_revision
+from generator.templating import Templates
+
+TEMPLATES = Path(__file__).parent / "templates"
+CORE_SCHEMAS = (
+    "https://raw.githubusercontent.com/yannh/kubernetes-json-schema/master/v{minor}.0-standalone-strict/{kind}.json"
+)
+"""For editors only: nothing here ever fetches it."""
+CORE_KINDS = {
+    "configmap": "configmap-v1",
+    "namespace": "namespace-v1",
+    "networkpolicy": "networkpolicy-networking-v1",
+    "persistentvolume": "persistentvolume-v1",
+    "persistentvolumeclaim": "persistentvolumeclaim-v1",
+    "resourcequota": "resourcequota-v1",
+    "service": "service-v1",
+    "serviceaccount": "serviceaccount-v1",
+}
+
+
+@dataclass(slots=True)
+class Rendering:
+    """Every file of every cluster, and what rendering itself has to say."""
+
+    documents: list[Document] = field(default_factory=list)
+    resolution: Resolution = field(default_factory=Resolution)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def tree(self) -> dict[str, str]:
+        """Path relative to the repository → exact text."""
+        return {document.path: document.text for document in self.documents}
+
+
+def render(catalog: Catalog, resolution: Resolution, held: Mapping[str, str] | None = None) -> Rendering:
+    """Render all placements and platforms.
+
+    Args:
+        catalog: What people wrote.
+        resolution: The same, resolved.
+        held: Committed texts by path, for models with `roll: manual`.
+    """
+    platforms = {name: build_platform(entry) for name, entry in sorted(catalog.clusters.items())}
+    return _Renderer(platforms, held or {}).run(resolution)
+
+
+class _Renderer:
+    def __init__(self, platforms: dict[str, Platform], held: Mapping[str, str]) -> None:
+        self.templates = Templates(TEMPLATES)
+        self.platforms = platforms
+        self.held = held
+        self.result = Rendering()
+        self.kubernetes = {name: _core_schemas(platform.kubernetes) for name, platform in platforms.items()}
+
+    def run(self, resolution: Resolution) -> Rendering:
+        revised = revise(resolution, self.draw)
+        revised.models = [self._hold(model) for model in revised.models]
+        self.result.resolution = revised
+        applications: dict[str, list[Application]] = {name: [] for name in self.platforms}
+        for placement in (*revised.tunings, *revised.models, *revised.rag_engines):
+            files = self._unit(placement)
+            if files:
+                self._kustomization(placement, files)
+                applications[placement.cluster].append(self._application(placement))
+        for platform in self.platforms.values():
+            self._platform(platform, applications[platform.name])
+        self.result.documents.sort(key=lambda document: document.path)
+        return self.result
+
+    def draw(self, placement: Placement) -> Body:
+        """The KAITO object of a placement."""
+        return self.templates.render(kaito_template(placement), {"m": placement})[1]
+
+    def _hold(self, model: ModelPlacement) -> ModelPlacement:
+        """A held model stays under its committed revision; what waits for a roll is said."""
+        text = self.held.get(_path(model, kaito_file(model)))
+        if not model.held or text is None or not model.running:
+            return model
+        committed = yaml.load(text, yaml.CSafeLoader)
+        current = str(committed["metadata"]["labels"].get(REVISION_LABEL, ""))
+        if current == model.revision:
+            return model
+        message = (
+            f"`{model.name}` is held at revision `{current}` on cluster `{model.cluster}`; `{model.revision}` waits"
+        )
+        hint = f"`kaitops roll {model.name}` moves it on"
+        self.result.findings.append(Finding(Place(model.source), "catalog/held", message, hint, Severity.NOTE))
+        return under_revision(model, current)
+
+    def _unit(self, placement: Placement) -> list[str]:
+        """Render one placement's objects; the names of the files made."""
+        values: dict[str, Any] = {"m": placement, "kubernetes": self.kubernetes[placement.cluster]}
+        made = []
+        for file, template, more in _objects(placement, self.platforms[placement.cluster]):
+            self._add(placement.cluster, f"{placement.unit}/{file}", placement.source, template, values | more)
+            made.append(file)
+        if isinstance(placement, ModelPlacement) and placement.held:
+            made = self._keep_held(placement, made)
+        return sorted(made)
+
+    def _keep_held(self, model: ModelPlacement, made: list[str]) -> list[str]:
+        """Put the committed KAITO object and its config back where a held revision differs from today's."""
+        if not any(
+            finding.rule == "catalog/held" and finding.where.file == model.source for finding in self.result.findings
+        ):
+            return made
+        kept = {kaito_file(model), "configmap.yaml"}
+        paths = {_path(model, file): file for file in kept}
+        self.result.documents = [document for document in self.result.documents if document.path not in paths]
+        found = []
+        for path, file in paths.items():
+            if path in self.held:
+                body = yaml.load(self.held[path], yaml.CSafeLoader)
+                self.result.documents.append(Document(path, self.held[path], body, Place(model.source)))
+                found.append(file)
+        return [file for file in made if file not in kept] + found
+
+    def _kustomization(self, placement: Placement, files: list[str]) -> None:
+        values = {"source": placement.source, "resources": files}
+        path = f"{placement.unit}/kustomization.yaml"
+        self._add(placement.cluster, path, placement.source, "shared/kustomization.yaml.j2", values)
+
+    def _application(self, placement: Placement) -> Application:
+        """An old revision is pruned last, unless `Recreate` wants its GPUs free before the new one asks for them."""
+        recreate = isinstance(placement, ModelPlacement) and placement.rollout == "Recreate"
+        platform = self.platforms[placement.cluster]
+        return application(platform, placement.unit, placement.source, placement.namespace, prune_last=not recreate)
+
+    def _platform(self, platform: Platform, models: Iterable[Application]) -> None:
+        self._namespaces(platform)
+        values = {"c": platform, "kubernetes": self.kubernetes[platform.name]}
+        for file in ("kustomization.yaml", "configmap.yaml"):
+            self._add(platform.name, f"gateway/{file}", platform.source, f"gateway/{file}.j2", values)
+        parts = [
+            application(platform, unit, platform.source, namespace, prune_last=True)
+            for unit, namespace in (
+                ("gitops", platform.gitops.namespace),
+                ("namespaces", "default"),
+                ("gateway", platform.gateway.namespace),
+            )
+        ]
+        self._gitops(platform, [*parts, *models])
+
+    def _namespaces(self, platform: Platform) -> None:
+        files = ("kustomization.yaml", "namespace.yaml", "resourcequota.yaml")
+        for namespace in platform.namespaces:
+            values = {"c": platform, "n": namespace, "kubernetes": self.kubernetes[platform.name]}
+            for file in files:
+                path = f"namespaces/{namespace.name}/{file}"
+                self._add(platform.name, path, platform.source, f"namespaces/{file}.j2", values)
+        values = {"source": platform.source, "resources": [namespace.name for namespace in platform.namespaces]}
+        path = "namespaces/kustomization.yaml"
+        self._add(platform.name, path, platform.source, "shared/kustomization.yaml.j2", values)
+
+    def _gitops(self, platform: Platform, applications: list[Application]) -> None:
+        files = ["appproject.yaml"]
+        self._add(
+            platform.name, "gitops/appproject.yaml", platform.source, "gitops/appproject.yaml.j2", {"c": platform}
+        )
+        for one in applications:
+            file = f"application-{one.labels['kaitops.dev/unit']}.yaml"
+            files.append(file)
+            self._add(platform.name, f"gitops/{file}", one.source, "gitops/application.yaml.j2", {"a": one})
+        values = {"c": platform, "resources": sorted(files)}
+        path = "gitops/kustomization.yaml"
+        self._add(platform.name, path, platform.source, "gitops/kustomization.yaml.j2", values)
+
+    def _add(self, cluster: str, file: str, source: str, template: str, values: Mapping[str, Any]) -> None:
+        text, body = self.templates.render(template, values)
+        self.result.documents.append(Document(f"clusters/{cluster}/{file}", text, body, Place(source)))
+
+
+def kaito_template(placement: Placement) -> str:
+    """The template of a placement's KAITO object."""
+    if isinstance(placement, TuningPlacement):
+        return "tuning/workspace.yaml.j2"
+    if isinstance(placement, RagPlacement):
+        return "rag/ragengine.yaml.j2"
+    if isinstance(placement, ModelPlacement) and placement.pod:
+        return "model/workspace-template.yaml.j2"
+    return f"model/{kaito_file(placement)}.j2"
+
+
+def kaito_file(placement: Placement) -> str:
+    if isinstance(placement, RagPlacement):
+        return "ragengine.yaml"
+    if isinstance(placement, ModelPlacement):
+        return f"{placement.kind.lower()}.yaml"
+    return "workspace.yaml"
+
+
+def kaito_path(placement: Placement) -> tuple[str, str]:
+    """The files of a placement that decide which revision runs: the KAITO object and its config."""
+    return _path(placement, kaito_file(placement)), _path(placement, "configmap.yaml")
+
+
+def _path(placement: Placement, file: str) -> str:
+    return f"clusters/{placement.cluster}/{placement.unit}/{file}"
+
+
+def _core_schemas(minor: str) -> dict[str, str]:
+    return {name: CORE_SCHEMAS.format(minor=minor, kind=kind) for name, kind in CORE_KINDS.items()}
+
+
+Object = tuple[str, str, dict[str, Any]]
+"""File name, template, and values besides the placement."""
+
+
+def _objects(placement: Placement, platform: Platform) -> Iterator[Object]:
+    """The objects of one placement; a suspended one keeps its storage and secrets only."""
+    yield from _kept_objects(placement)
+    if not placement.running:
+        return
+    yield kaito_file(placement), kaito_template(placement), {}
+    if placement.config:
+        yield "configmap.yaml", "shared/configmap.yaml.j2", {}
+    if isinstance(placement, ModelPlacement):
+        yield from _model_objects(placement, platform)
+    elif isinstance(placement, RagPlacement):
+        yield "service.yaml", "rag/service.yaml.j2", {}
+
+
+def _kept_objects(placement: Placement) -> Iterator[Object]:
+    yield from _numbered("externalsecret", "secret", placement.external_secrets)
+    yield from _numbered("persistentvolumeclaim", "claim", placement.claims)
+    if isinstance(placement, ModelPlacement):
+        if placement.blob_pv:
+            yield "persistentvolume.yaml", "model/persistentvolume.yaml.j2", {}
+        if placement.service_account:
+            yield "serviceaccount.yaml", "model/serviceaccount.yaml.j2", {}
+
+
+def _numbered(kind: str, variable: str, things: tuple[Any, ...]) -> Iterator[Object]:
+    """One file named after the kind; two of a kind carry their names as well."""
+    for thing in things:
+        file = f"{kind}.yaml" if len(things) == 1 else f"{kind}-{thing.name}.yaml"
+        yield file, f"shared/{kind}.yaml.j2", {variable: thing}
+
+
+def _model_objects(model: ModelPlacement, platform: Platform) -> Iterator[Object]:
+    yield "service.yaml", "model/service.yaml.j2", {}
+    if model.route:
+        yield "httproute.yaml", "model/httproute.yaml.j2", {}
+    if model.metrics:
+        flavor = "-azure" if platform.azure_monitoring else ""
+        yield "podmonitor.yaml", f"model/podmonitor{flavor}.yaml.j2", {}
+    if model.restricted:
+        yield "networkpolicy.yaml", "model/networkpolicy.yaml.j2", {}

@@ -1,0 +1,107 @@
+"""Rules about a cluster alone: exposure, placeholders, and whether its parts go together."""
+
+from generator.facts import release_order
+from generator.model import Cluster
+from generator.resolve.context import Context
+
+PLACEHOLDER_REGISTRY = "registry.example.com/"
+PLACEHOLDER_DIGEST = "sha256:" + "0" * 64
+PLACEHOLDER_UUID = "00000000-0000-0000-0000-000000000000"
+
+
+def check_cluster(context: Context[Cluster]) -> None:
+    for rule in (_exposure, _placeholders, _kaito, _skus, _secrets, _namespaces, _pdb):
+        rule(context)
+
+
+def _exposure(context: Context[Cluster]) -> None:
+    """A public gateway without TLS and authentication offers GPUs to everybody."""
+    gateway = context.spec_of_cluster.gateway
+    lacking = [name for name, has in (("tls", gateway.tls), ("auth", gateway.auth)) if has is None]
+    if gateway.exposure == "public" and lacking:
+        spelled = " and ".join(f"`{name}`" for name in lacking)
+        message = f"the gateway is public without {spelled}"
+        hint = f"set {spelled} below `gateway`, or `exposure: internal`"
+        context.say("catalog/exposure", message, "gateway", "exposure", hint=hint, warning=not context.is_prod)
+    if gateway.auth and not gateway.tls and gateway.exposure == "public":
+        context.say(
+            "catalog/exposure", "tokens travel in plain without `tls`", "gateway", "auth", warning=not context.is_prod
+        )
+
+
+def _placeholders(context: Context[Cluster]) -> None:
+    """A placeholder is allowed on a sample and said; anywhere else prod must not run with it."""
+    spec = context.spec_of_cluster
+    found = [
+        *((("images", name), image) for name, image in _images(context)),
+        *(
+            (("azure", name), value)
+            for name, value in (("subscription", spec.azure.subscription), ("tenant", spec.azure.tenant))
+        ),
+        *((("identities", name), value) for name, value in spec.identities.items()),
+    ]
+    for where, value in found:
+        if value.startswith(PLACEHOLDER_REGISTRY) or value.endswith(PLACEHOLDER_DIGEST) or value == PLACEHOLDER_UUID:
+            message = f"`{value}` is a placeholder"
+            hint = "put the real one here, or mark the cluster `sample: true`"
+            context.say("catalog/placeholder", message, *where, hint=hint, warning=spec.sample or not context.is_prod)
+
+
+def _images(context: Context[Cluster]) -> list[tuple[str, str]]:
+    images = context.spec_of_cluster.images
+    return [("inferenceCpu", images.inference_cpu), ("inferenceGpu", images.inference_gpu)]
+
+
+def _kaito(context: Context[Cluster]) -> None:
+    kaito, releases = context.spec_of_cluster.kaito, context.facts.kaito.releases
+    if kaito.install == "addon" and kaito.version != releases.addon_version:
+        message = f"the managed add-on is KAITO {releases.addon_version}, not {kaito.version}"
+        context.say(
+            "catalog/kaito-version", message, "kaito", "version", hint=f"set `version: {releases.addon_version}`"
+        )
+    elif release_order(kaito.version) > release_order(releases.newest):
+        message = f"KAITO {kaito.version} is newer than {releases.newest}, the newest that the facts know"
+        hint = "update `catalog/facts/kaito.yaml`"
+        context.say("catalog/kaito-version", message, "kaito", "version", hint=hint, warning=True)
+
+
+def _skus(context: Context[Cluster]) -> None:
+    skus = context.facts.skus
+    for index, name in enumerate(context.spec_of_cluster.skus):
+        if name in skus.retired:
+            retired = skus.retired[name]
+            message = f"`{name}` is retired: {retired.why}"
+            context.say("catalog/retired-sku", message, "skus", index, hint=f"use `{retired.replacement}`")
+        elif name not in skus.sizes:
+            message = f"`{name}` is no VM size that we know"
+            context.say(
+                "catalog/sku", message, "skus", index, hint="add it to `catalog/facts/skus.yaml` with its source"
+            )
+
+
+def _secrets(context: Context[Cluster]) -> None:
+    spec = context.spec_of_cluster
+    if spec.secrets.external and spec.operators.external_secrets == "absent":
+        message = "`secrets.external` needs External Secrets, which `operators` calls absent"
+        context.say("catalog/operator", message, "secrets", hint="set `operators.externalSecrets: present`")
+    if spec.monitoring.flavor == "prometheus-operator" and spec.operators.prometheus_operator == "absent":
+        message = "`monitoring.flavor: prometheus-operator` needs the operator, which `operators` calls absent"
+        hint = "set `operators.prometheusOperator: present`, or `flavor: azure-managed`"
+        context.say("catalog/operator", message, "monitoring", "flavor", hint=hint)
+
+
+def _namespaces(context: Context[Cluster]) -> None:
+    spec = context.spec_of_cluster
+    if spec.gateway.namespace in spec.namespaces:
+        message = f"`{spec.gateway.namespace}` is the gateway's namespace; models must not share it"
+        context.say("catalog/namespace", message, "namespaces", spec.gateway.namespace, hint="choose another name")
+
+
+def _pdb(context: Context[Cluster]) -> None:
+    """A budget that the smallest scale only just meets would block every drain."""
+    gateway = context.spec_of_cluster.gateway
+    if gateway.min_available >= gateway.autoscaling.min:
+        message = (
+            f"`minAvailable` {gateway.min_available} of at least {gateway.autoscaling.min} pods never lets a node drain"
+        )
+        context.say("catalog/gateway-pdb", message, "gateway", "minAvailable", hint="one less than `autoscaling.min`")

@@ -1,0 +1,218 @@
+"""A `Cluster` becomes what its platform units show: namespaces, the gateway, and the GitOps engine's objects."""
+
+from dataclasses import dataclass
+
+from generator import yamlout
+from generator.load import Entry
+from generator.model import Cluster
+from generator.model.cluster import ClusterSpec, Namespace
+from generator.resolve.routing import GATEWAY
+
+IN_CLUSTER = "https://kubernetes.default.svc"
+LABELS = {"app.kubernetes.io/managed-by": "kaitops"}
+AZURE_SCRAPER = "kube-system"
+"""Azure's managed Prometheus agent runs there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """A JSON patch on one object of a base, as text."""
+
+    kind: str
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamespaceView:
+    name: str
+    labels: dict[str, str]
+    owners: str
+    gpus: int
+    persistent_volume_claims: int
+    load_balancers: int
+    gateway_patch: str
+    monitoring_patch: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayView:
+    namespace: str
+    components: tuple[str, ...]
+    patches: tuple[Patch, ...]
+    autoscaler: str
+    disruption_budget: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitOpsView:
+    namespace: str
+    project: str
+    description: str
+    repo: str
+    revision: str
+    server: str
+    namespaces: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """Everything about one cluster that its platform units render."""
+
+    name: str
+    source: str
+    kubernetes: str
+    labels: dict[str, str]
+    autoscaler: bool
+    azure_monitoring: bool
+    namespaces: tuple[NamespaceView, ...]
+    gateway: GatewayView
+    gitops: GitOpsView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """One unit as Argo CD sees it."""
+
+    name: str
+    source: str
+    argocd: str
+    labels: dict[str, str]
+    wave: str
+    project: str
+    repo: str
+    revision: str
+    path: str
+    generate_paths: str
+    server: str
+    namespace: str
+    options: tuple[str, ...]
+    cascade: bool
+    """Whether its objects go with it. A model's do, or its GPUs would stay; a platform part's never by accident."""
+
+
+def build_platform(entry: Entry[Cluster]) -> Platform:
+    spec = entry.value.spec
+    return Platform(
+        name=entry.name,
+        source=entry.file.name,
+        kubernetes=spec.kubernetes,
+        labels=LABELS,
+        autoscaler=spec.operators.keda == "present",
+        azure_monitoring=spec.monitoring.flavor == "azure-managed",
+        namespaces=tuple(_namespace(spec, name, spec.namespaces[name]) for name in sorted(spec.namespaces)),
+        gateway=_gateway(spec),
+        gitops=GitOpsView(
+            namespace=spec.gitops.namespace,
+            project=f"kaitops-{entry.name}",
+            description=f"Models and their platform on cluster {entry.name}",
+            repo=spec.gitops.repo,
+            revision=spec.gitops.revision,
+            server=spec.gitops.server,
+            namespaces=tuple(sorted({*spec.namespaces, spec.gateway.namespace})),
+        ),
+    )
+
+
+def _namespace(spec: ClusterSpec, name: str, namespace: Namespace) -> NamespaceView:
+    scraper = AZURE_SCRAPER if spec.monitoring.flavor == "azure-managed" else spec.monitoring.namespace
+    cost_center = {"kaitops.dev/cost-center": namespace.cost_center} if namespace.cost_center else {}
+    return NamespaceView(
+        name=name,
+        labels={
+            **LABELS,
+            "kaitops.dev/gateway": GATEWAY,
+            **cost_center,
+            "pod-security.kubernetes.io/enforce": "baseline",
+        },
+        owners=",".join(namespace.owners),
+        gpus=namespace.quota.gpus,
+        persistent_volume_claims=namespace.quota.persistent_volume_claims,
+        load_balancers=namespace.quota.load_balancers,
+        gateway_patch=_peer_patch(spec.gateway.namespace),
+        monitoring_patch=_peer_patch(scraper),
+    )
+
+
+def _peer_patch(namespace: str) -> str:
+    path = "/spec/ingress/0/from/0/namespaceSelector/matchLabels/kubernetes.io~1metadata.name"
+    return yamlout.dump([{"op": "replace", "path": path, "value": namespace}])
+
+
+def _gateway(spec: ClusterSpec) -> GatewayView:
+    gateway = spec.gateway
+    wanted = {
+        "gateway-auth": gateway.auth is not None,
+        "gateway-internal": gateway.exposure == "internal",
+        "gateway-tls": gateway.tls is not None,
+    }
+    return GatewayView(
+        namespace=gateway.namespace,
+        components=tuple(f"../../components/{name}" for name, is_wanted in wanted.items() if is_wanted),
+        patches=_gateway_patches(spec),
+        autoscaler=yamlout.dump(
+            {"spec": {"minReplicas": gateway.autoscaling.min, "maxReplicas": gateway.autoscaling.max}}
+        ),
+        disruption_budget=yamlout.dump({"spec": {"minAvailable": gateway.min_available}}),
+    )
+
+
+def _gateway_patches(spec: ClusterSpec) -> tuple[Patch, ...]:
+    gateway = spec.gateway
+    operations: list[dict[str, object]] = [
+        {"op": "replace", "path": "/spec/gatewayClassName", "value": gateway.class_name}
+    ]
+    if gateway.host:
+        operations.append({"op": "add", "path": "/spec/listeners/0/hostname", "value": gateway.host})
+    if gateway.tls:
+        path = "/spec/listeners/0/tls/certificateRefs/0/name"
+        operations.append({"op": "replace", "path": path, "value": gateway.tls.secret})
+    patches = [Patch(kind="Gateway", name=GATEWAY, text=yamlout.dump(operations))]
+    if gateway.auth:
+        rule = {
+            "issuer": gateway.auth.issuer,
+            "jwksUri": gateway.auth.jwks_uri,
+            "audiences": list(gateway.auth.audiences),
+        }
+        change = [{"op": "replace", "path": "/spec/jwtRules/0", "value": rule}]
+        patches.append(Patch(kind="RequestAuthentication", name=GATEWAY, text=yamlout.dump(change)))
+    return tuple(patches)
+
+
+WAVES = {"gitops": "-30", "namespaces": "-20", "gateway": "-10"}
+"""The order in which the root creates the platform's Applications; models come after all of them."""
+
+
+def application(platform: Platform, unit: str, source: str, namespace: str, *, prune_last: bool) -> Application:
+    """The Argo CD Application of one unit.
+
+    Args:
+        platform: The cluster.
+        unit: Folder of the unit below the cluster's.
+        source: Catalog file that the unit comes from.
+        namespace: Where the unit's objects go.
+        prune_last: Whether old objects wait until the new ones are healthy.
+    """
+    gitops = platform.gitops
+    path = f"clusters/{platform.name}/{unit}"
+    platform_part = unit in WAVES
+    return Application(
+        name=f"{platform.name}-{unit}",
+        source=source,
+        argocd=gitops.namespace,
+        labels={**platform.labels, "kaitops.dev/cluster": platform.name, "kaitops.dev/unit": unit},
+        wave=WAVES.get(unit, "0"),
+        project=gitops.project,
+        repo=gitops.repo,
+        revision=gitops.revision,
+        path=path,
+        cascade=not platform_part,
+        generate_paths=".;/clusters/base;/clusters/components" if platform_part else ".",
+        server=IN_CLUSTER if unit == "gitops" else gitops.server,
+        namespace=gitops.namespace if unit == "gitops" else namespace,
+        options=(
+            "ApplyOutOfSyncOnly=true",
+            "RespectIgnoreDifferences=true",
+            *(("PruneLast=true",) if prune_last else ()),
+        ),
+    )

@@ -1,0 +1,69 @@
+"""How many nodes and GPUs one model takes, by KAITO's own estimate, and what we know of its size."""
+
+from dataclasses import dataclass
+
+from generator.fit import estimate_nodes
+from generator.model import Model
+from generator.resolve.context import Context
+from generator.skus import Sku
+
+BYTES_OF_HALF = 2
+"""KAITO counts the KV cache in fp16, whatever the engine uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What KAITO's estimate needs: weights in GiB, bytes of KV cache per token."""
+
+    weights_gib: float
+    bytes_per_token: int
+    token_limit: int
+
+
+def model_size(context: Context[Model]) -> Size | None:
+    """The size of the entry's model: as written, else as known of the preset."""
+    spec = context.entry.value.spec
+    if spec.architecture:
+        shape = spec.architecture
+        bytes_per_token = BYTES_OF_HALF * shape.kv_heads * shape.head_dim * shape.layers * BYTES_OF_HALF
+        return Size(shape.weights_gib, bytes_per_token, shape.token_limit)
+    known = context.facts.kaito.preset(spec.source.preset.name) if spec.source.preset else None
+    return Size(known.weights_gib, known.bytes_per_token, known.context_limit) if known else None
+
+
+def node_count(context: Context[Model], sku: Sku | None, tokens: int | None) -> int:
+    """Nodes of one replica: KAITO's estimate for presets on vLLM, one node for everything else."""
+    spec = context.entry.value.spec
+    size = model_size(context)
+    _check_context(context, size, tokens)
+    if not spec.source.preset or spec.serving.runtime != "vllm" or sku is None or not sku.gpus:
+        return 1
+    if size is None:
+        message = f"the size of `{spec.source.preset.name}` is not known, so its nodes are counted as one"
+        hint = "describe it in `architecture`"
+        context.say("catalog/unknown-size", message, "source", "preset", "name", hint=hint, warning=True)
+        return 1
+    return _estimate(context, sku, size, tokens)
+
+
+def _estimate(context: Context[Model], sku: Sku, size: Size, tokens: int | None) -> int:
+    estimator = context.facts.kaito.estimator
+    wanted = tokens or estimator.default_context
+    total = sku.gpus * sku.gpu_memory_gib
+    nodes = estimate_nodes(size.weights_gib, size.bytes_per_token, wanted, sku.gpus, total, estimator=estimator)
+    if nodes is None:
+        message = (
+            f"a GPU of `{sku.name}` is too small for {wanted:,} tokens of context: KAITO refuses to place the model"
+        )
+        where = ("clusters", context.cluster.name, "sku")
+        context.say("catalog/does-not-fit", message, *where, hint="ask for less `context`, or take a larger size")
+    return nodes or 1
+
+
+def _check_context(context: Context[Model], size: Size | None, tokens: int | None) -> None:
+    if size is None or tokens is None or tokens <= size.token_limit:
+        return
+    override = context.entry.value.spec.clusters[context.cluster.name]
+    where = ("clusters", context.cluster.name, "context") if override.context else ("serving", "context")
+    message = f"a context of {tokens:,} tokens is more than the model's limit of {size.token_limit:,}"
+    context.say("catalog/context", message, *where, hint=f"at most {size.token_limit}")

@@ -1,0 +1,50 @@
+"""Azure VM sizes as data: what each has, what it costs, and which replaces a retired one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+
+@dataclass(frozen=True, slots=True)
+class Sku:
+    """One VM size; memory in GiB, prices in USD per hour by region."""
+
+    name: str
+    family: str
+    gpus: int
+    gpu_memory_gib: float
+    vcpus: int
+    memory_gib: float
+    usd_per_hour: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    replacement: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skus:
+    sizes: dict[str, Sku]
+    retired: dict[str, Retired]
+
+
+def load_skus(path: Path) -> Skus:
+    """Read `catalog/facts/skus.yaml`."""
+    data = yaml.load(path.read_text("utf-8"), yaml.CSafeLoader)
+    sizes = {
+        name: Sku(
+            name=name,
+            family=family,
+            gpus=row["gpus"],
+            gpu_memory_gib=row.get("gpuMemoryGiB", 0),
+            vcpus=row["vcpus"],
+            memory_gib=row["memoryGiB"],
+            usd_per_hour=row.get("usdPerHour", {}),
+        )
+        for family, rows in data["families"].items()
+        for name, row in rows["sizes"].items()
+    }
+    return Skus(sizes, {name: Retired(**row) for name, row in data["retired"].items()})

@@ -1,0 +1,155 @@
+"""Templates that are YAML themselves, rendered to text and to the object that the text holds, without parsing it again.
+
+The dialect hides in YAML comments: `#{ value }#`, `#% if x %#`. Each hole is one whole scalar (or, with `block`, one
+map, list or literal block), encoded by `yamlout`, so that a value can change neither structure nor type. Hence the
+structure of a rendered document depends only on its literal parts: that *skeleton* is parsed once, and afterwards the
+values are put into fresh copies of it. Parsing 3,000 documents would cost more than everything else together.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from generator import yamlout
+from generator.document import Body
+
+
+class TemplateError(Exception):
+    """A mistake in a template of ours; never a user's."""
+
+
+class Hole(str):
+    """Encoded text that remembers the value it stands for."""
+
+    __slots__ = ("value",)
+    value: Any
+
+    def __str__(self) -> str:
+        """Jinja wraps each hole in `str()`, which must not lose the value."""
+        return self
+
+
+class CommentHole(Hole):
+    """A hole in a comment: part of the text, not of the object."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where a skeleton takes the value of a hole."""
+
+    index: int
+
+
+def _hole(text: str, value: Any, kind: type[Hole] = Hole) -> Hole:
+    hole = kind(text)
+    hole.value = value
+    return hole
+
+
+def _finalize(value: Any) -> Hole:
+    """Jinja's last step for each hole: the auto-escape."""
+    return value if isinstance(value, Hole) else _hole(yamlout.scalar(value), value)
+
+
+def _block(value: Any, indent: int) -> Hole:
+    return _hole(yamlout.block(value, indent), value)
+
+
+def _comment(value: str) -> Hole:
+    return _hole(yamlout.comment(value), value, CommentHole)
+
+
+class Templates:
+    """The templates below one folder; `render` names them by their path in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._environment = jinja2.Environment(  # noqa: S701 - the escape is YAML's, by `finalize`
+            loader=jinja2.FileSystemLoader(folder),
+            variable_start_string="#{",
+            variable_end_string="}#",
+            block_start_string="#%",
+            block_end_string="%#",
+            comment_start_string="#|",
+            comment_end_string="|#",
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+            undefined=jinja2.StrictUndefined,
+            finalize=_finalize,
+            auto_reload=False,
+        )
+        self._environment.filters = {"block": _block, "comment": _comment}
+        self._skeletons: dict[tuple[str, ...], Any] = {}
+
+    def render(self, name: str, values: Mapping[str, Any]) -> tuple[str, Body]:
+        """The text of one document and the object in it.
+
+        Raises:
+            TemplateError: the template is wrong: no single document, or a hole that is not a scalar of its own.
+        """
+        template = self._environment.get_template(name)
+        try:
+            chunks = list(template.root_render_func(template.new_context(dict(values))))
+        except TypeError as error:
+            raise TemplateError(f"{name}: {error}") from error
+        key = (name, *("" if isinstance(chunk, Hole) else chunk for chunk in chunks))
+        skeleton = self._skeletons.get(key)
+        if skeleton is None:
+            skeleton = self._skeletons[key] = _skeleton(name, chunks)
+        holes = [chunk.value for chunk in chunks if isinstance(chunk, Hole)]
+        # A map or list begins on the next line; nothing else that we render ends a line with a space.
+        text = "".join(chunks).replace(" \n", "\n")
+        body: Body = _fill(skeleton, holes)
+        return text, body
+
+
+def _skeleton(name: str, chunks: list[str]) -> Any:
+    """Parse the literal parts with a placeholder for each hole."""
+    holes = [chunk for chunk in chunks if isinstance(chunk, Hole)]
+    places = {f"kaitopsHole{index}x": Slot(index) for index in range(len(holes))}
+    names = iter(places)
+    text = "".join(next(names) if isinstance(chunk, Hole) else chunk for chunk in chunks)
+    try:
+        parsed = yaml.load(text, yaml.CSafeLoader)
+    except yaml.YAMLError as error:
+        raise TemplateError(f"{name}: not one YAML document: {error}") from error
+    found: list[int] = []
+    skeleton = _with_slots(parsed, places, found)
+    wanted = [index for index, hole in enumerate(holes) if not isinstance(hole, CommentHole)]
+    if sorted(found) != wanted or not isinstance(skeleton, dict):
+        raise TemplateError(f"{name}: each hole must be one whole scalar of the document, and the document a map")
+    return skeleton
+
+
+def _with_slots(node: Any, places: Mapping[str, Slot], found: list[int]) -> Any:
+    if isinstance(node, dict):
+        return {_with_slots(key, places, found): _with_slots(value, places, found) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_with_slots(item, places, found) for item in node]
+    if isinstance(node, str) and node in places:
+        found.append(places[node].index)
+        return places[node]
+    return node
+
+
+def _fill(node: Any, holes: list[Any]) -> Any:
+    """A fresh object from a skeleton."""
+    kind = type(node)
+    if kind is dict:
+        return {(holes[key.index] if type(key) is Slot else key): _fill(value, holes) for key, value in node.items()}
+    if kind is list:
+        return [_fill(item, holes) for item in node]
+    return _fresh(holes[node.index]) if kind is Slot else node
+
+
+def _fresh(value: Any) -> Any:
+    """A copy that no other document shares."""
+    if isinstance(value, Mapping):
+        return {key: _fresh(inner) for key, inner in value.items()}
+    return [_fresh(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,121 @@
+"""Values become YAML text here and nowhere else: an auto-escape that no value can break out of.
+
+A string stays plain only where YAML 1.1, YAML 1.2 and Go's readers all take it for the same string; anything that one
+of them could read as a number, a boolean, a date or structure is quoted. Key order is the order given, nothing is
+folded, and there are no anchors.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+WORD = re.compile(r"(?:[A-Za-z/]|--[a-z])(?:[A-Za-z0-9_./@+=?%&~-]|:(?=[^ ])|(?<![ :]) (?=[A-Za-z0-9/(]))*(?<![ :])")
+"""Plain: starts with a letter, a slash or the dashes of a flag, and has no sign that means anything to a reader, in block or flow."""
+AMOUNT = re.compile(r"[1-9][0-9]*(?:Ki|Mi|Gi|Ti|[smh])")
+"""Quantities and durations, which nobody reads as a number."""
+SPECIAL = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf", "infinity"})
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+SURROGATE = re.compile("[\ud800-\udfff]")
+NOT_LITERAL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]| (?:\n|$)")
+"""What a literal block cannot hold: characters that need an escape, tabs, and lines that end in a space."""
+
+Scalar = str | bool | int | float | None
+_known: dict[str, str] = {}
+
+
+def scalar(value: Scalar) -> str:
+    """One line of YAML that every reader takes for exactly `value`, as a value or a key, in block or flow style.
+
+    Raises:
+        ValueError: a lone surrogate, an infinity or a NaN, which no YAML can carry as they are.
+        TypeError: not a scalar.
+    """
+    if isinstance(value, str):
+        found = _known.get(value)
+        if found is None:
+            found = _known[str(value)] = _text(value)
+        return found
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return _float(value)
+    raise TypeError(f"not a scalar: {type(value).__name__}")
+
+
+def _text(value: str) -> str:
+    if (WORD.fullmatch(value) and value.lower() not in SPECIAL) or AMOUNT.fullmatch(value):
+        return value
+    return _quoted(value)
+
+
+def _quoted(value: str) -> str:
+    if SURROGATE.search(value):
+        raise ValueError(f"a lone surrogate has no place in YAML: {value!a}")
+    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
+
+
+def _float(value: float) -> str:
+    """YAML 1.1 demands a point before the exponent."""
+    if not math.isfinite(value):
+        raise ValueError(f"not a finite number: {value}")
+    mantissa, sign, exponent = repr(value).partition("e")
+    return f"{mantissa}{'' if '.' in mantissa or not sign else '.0'}{sign}{exponent}"
+
+
+def block(value: Any, indent: int) -> str:
+    """`value` after `key: `, further lines indented by `indent` spaces: a literal block, map, list or scalar."""
+    if isinstance(value, Mapping | list | tuple):
+        if not value:
+            return "{}" if isinstance(value, Mapping) else "[]"
+        return "\n" + "\n".join(" " * indent + line if line else "" for line in _lines(value))
+    if isinstance(value, str) and "\n" in value:
+        return _literal(value, indent)
+    return scalar(value)
+
+
+def _literal(value: str, indent: int) -> str:
+    """A literal block where one can hold the text as it is, else a quoted scalar."""
+    if value[0] in " \n" or value.endswith("\n\n") or NOT_LITERAL.search(value) or SURROGATE.search(value):
+        return scalar(value)
+    header = "|" if value.endswith("\n") else "|-"
+    lines = value.removesuffix("\n").split("\n")
+    return "\n".join([header, *(" " * indent + line if line else "" for line in lines)])
+
+
+def dump(value: Mapping[str, Any] | Sequence[Any]) -> str:
+    """A whole document, with a final newline."""
+    if not value:
+        return block(value, 0) + "\n"
+    return "\n".join(_lines(value)) + "\n"
+
+
+def _lines(value: Any) -> Iterator[str]:
+    """The lines of a map or list that is not empty, without indentation."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            first, *rest = block(inner, 2).split("\n")
+            yield f"{scalar(key)}: {first}" if first else f"{scalar(key)}:"
+            yield from rest
+    else:
+        for inner in value:
+            yield from _item(inner)
+
+
+def _item(value: Any) -> Iterator[str]:
+    """A list item; the lines of a map or list in it stand beside the dash."""
+    if isinstance(value, Mapping | list | tuple) and value:
+        for number, line in enumerate(_lines(value)):
+            yield f"{'  ' if number else '- '}{line}" if line else ""
+    else:
+        first, *rest = block(value, 2).split("\n")
+        yield f"- {first}"
+        yield from rest
+
+
+def comment(text: str) -> str:
+    """Text that stays on the line of its `#`."""
+    return UNPRINTABLE.sub(" ", text)
