@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 WORD = re.compile(r"(?:[A-Za-z/]|--[a-z])(?:[A-Za-z0-9_./@+=?%&~-]|:(?=[^ ])|(?<![ :]) (?=[A-Za-z0-9/(]))*(?<![ :])")
-"""Plain: starts with a letter, a slash or the dashes of a flag, and has no sign that means anything to a reader, in block or flow."""
+"""Plain: starts with a letter, a slash or a flag's dashes, and has no sign that means anything in block or flow."""
 AMOUNT = re.compile(r"[1-9][0-9]*(?:Ki|Mi|Gi|Ti|[smh])")
 """Quantities and durations, which nobody reads as a number."""
 SPECIAL = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf", "infinity"})

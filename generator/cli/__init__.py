@@ -18,7 +18,7 @@ COMMANDS = {
     "list": "Show the fleet as a table.",
     "show": "Show one entry, resolved, and the files it makes.",
     "roll": "Move a held model on to its new revision.",
-    "schemas": "Write the editor schemas of the catalog.",
+    "schemas": "Write the editor schemas and the reference in docs/.",
 }
 """Name and help of each command: `--help` loads none of them."""
 

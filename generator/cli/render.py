@@ -9,6 +9,7 @@ from generator.cli import FINDINGS
 from generator.cli.session import refuse, repository_of, say, worst_first
 from generator.compile import Compiled, Request, compile_catalog
 from generator.finding import Severity
+from generator.removal import removed_while_running
 from generator.report import summary, write_findings
 from generator.repository import Repository
 
@@ -38,7 +39,7 @@ def command(
     if check:
         _check(changes)
     if not diff and not check:
-        write(repository, changes, force=force, allow_prune=allow_prune)
+        write(repository, compiled, changes, force=force, allow_prune=allow_prune)
         _tell(compiled, changes, time.monotonic() - started)
 
 
@@ -64,10 +65,16 @@ def plan_tree(repository: Repository, compiled: Compiled, only: tuple[str, ...] 
     changes = tree.plan(
         repository.root, {path: text for path, text in rendered.items() if path.startswith(inside)}, wanted
     )
-    return tree.only(changes, wanted) if only else changes
+    return changes.only(wanted) if only else changes
 
 
-def write(repository: Repository, changes: tree.Changes, *, force: bool, allow_prune: bool) -> None:
+def write(
+    repository: Repository, compiled: Compiled, changes: tree.Changes, *, force: bool = False, allow_prune: bool = False
+) -> None:
+    """Write the changes; ends with exit 1 when a guard objects."""
+    removed = [] if allow_prune else list(removed_while_running(compiled.catalog, changes))
+    if removed:
+        refuse(removed, "nothing was written")
     try:
         tree.write(repository.root, changes, force=force, allow_prune=allow_prune)
     except tree.RefusedError as error:
@@ -88,6 +95,5 @@ def _tell(compiled: Compiled, changes: tree.Changes, elapsed: float) -> None:
     if notes:
         click.echo(write_findings(notes, "text"), err=True)
     documents = compiled.rendering.documents if compiled.rendering else []
-    say(
-        f"rendered {len(documents)} files for {len(compiled.catalog.clusters)} clusters in {elapsed:.2f} s: {changes.summary}"
-    )
+    clusters = len(compiled.catalog.clusters)
+    say(f"rendered {len(documents)} files for {clusters} clusters in {elapsed:.2f} s: {changes.summary}")

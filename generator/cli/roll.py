@@ -27,5 +27,5 @@ def command(ctx: click.Context, *, names: tuple[str, ...]) -> None:
         if models[name].value.spec.roll != "manual":
             raise CannotRunError(f"`{name}` is not held: it has no `roll: manual`", "`kaitops render` moves it")
     changes = plan_tree(repository, compiled)
-    write(repository, changes, force=False, allow_prune=False)
+    write(repository, compiled, changes)
     say(f"rolled {', '.join(names)}: {changes.summary}")

@@ -1,4 +1,4 @@
-"""`kaitops schemas`: JSON Schemas of the catalog's kinds, for editors."""
+"""`kaitops schemas`: what is written from the catalog's types: JSON Schemas for editors, and the reference in docs/."""
 
 import json
 from pathlib import Path
@@ -8,27 +8,29 @@ import click
 from generator.cli import FINDINGS
 from generator.cli.session import repository_of, say
 from generator.model import KINDS
+from generator.reference import pages
 
 
 @click.command("schemas")
-@click.option("--check", is_flag=True, help="Write nothing; exit 1 when a schema is stale.")
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 when a file is stale.")
 @click.pass_context
 def command(ctx: click.Context, *, check: bool) -> None:
-    """Write the editor schemas of the catalog."""
-    folder = repository_of(ctx).schemas
-    wanted = {schema_file(kind): schema_text(kind) for kind in KINDS}
-    stale = [name for name, text in wanted.items() if not _same(folder / name, text)]
+    """Write the editor schemas of the catalog, and the reference pages."""
+    root = repository_of(ctx).root
+    wanted = {f"catalog/schema/{schema_file(kind)}": schema_text(kind) for kind in KINDS}
+    wanted |= {f"docs/{name}": text for name, text in pages().items()}
+    stale = [name for name, text in wanted.items() if not _same(root / name, text)]
     if check:
         for name in stale:
-            click.echo(f"catalog/schema/{name}: error: the schema is stale [schemas/stale]")
-            click.echo("  hint: run `kaitops schemas`")
+            click.echo(f"{name}: error: the file is stale [schemas/stale]\n  hint: run `kaitops schemas`")
         if stale:
             raise SystemExit(FINDINGS)
+        say(f"{len(wanted)} schemas and pages are fresh")
         return
-    folder.mkdir(parents=True, exist_ok=True)
     for name in stale:
-        (folder / name).write_text(wanted[name], "utf-8")
-    say(f"wrote {len(stale)} of {len(wanted)} schemas in catalog/schema/")
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(wanted[name], "utf-8")
+    say(f"wrote {len(stale)} of {len(wanted)} files in catalog/schema/ and docs/")
 
 
 def schema_file(kind: str) -> str:

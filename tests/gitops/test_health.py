@@ -276,7 +276,6 @@ REWRITTEN = ("MultiRoleInference/healthy", "MultiRoleInference/degraded", "Infer
 SETTLED = (
     "InferenceSet/healthy",
     "RAGEngine/healthy",
-    "Application/healthy",
     "Workspace/healthy-release-without-state",
 )
 

@@ -1,0 +1,28 @@
+"""What many tests start from: the repository's own catalog, compiled once, and copies of it to change."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from generator.compile import Compiled, compile_catalog
+from generator.repository import Repository
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def fleet() -> Compiled:
+    """The committed catalog, compiled; read it, never change it."""
+    compiled = compile_catalog(Repository(ROOT))
+    assert compiled.rendering is not None
+    return compiled
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Repository:
+    """A copy of the committed catalog and bases that a test may change, with nothing rendered yet."""
+    shutil.copytree(ROOT / "catalog", tmp_path / "catalog")
+    for folder in ("base", "components"):
+        shutil.copytree(ROOT / "clusters" / folder, tmp_path / "clusters" / folder)
+    return Repository(tmp_path)
