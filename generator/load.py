@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from generator.explain import explain
+from generator.explain import explain, is_noise
 from generator.finding import CannotRunError, Finding, Place
 from generator.model import API_VERSION, FOLDERS, KINDS, Cluster, EntryBase, Model, RagEngine, Tuning
 from generator.source import MAX_BYTES, Path, SourceFile, read_source
@@ -78,7 +78,8 @@ def _load_file(catalog: Catalog, kind: str, path: FilePath, name: str) -> list[F
     value = None
     if file is not None and file.data is not None:
         value, more = parse_entry(file, kind)
-        findings += more
+        said = {finding.where for finding in findings}
+        findings += [finding for finding in more if finding.where not in said]
     if file is None or value is None or findings:
         catalog.broken.add((kind, path.stem))
     else:
@@ -105,7 +106,8 @@ def parse_entry(file: SourceFile, kind: str) -> tuple[EntryBase | None, list[Fin
     """Type one file's data as an entry of `kind`, the kind that its folder holds."""
     data = file.data
     if not isinstance(data, dict):
-        return None, [Finding(Place(file.name, 1, 1), "catalog/shape", "the entry must be a mapping of fields")]
+        hint = "an entry starts with `apiVersion`, `kind`, `metadata` and `spec`"
+        return None, [Finding(file.place(()), "catalog/shape", "the entry must be a mapping of fields", hint)]
     findings = [*_head(file, kind, data)]
     if findings:
         return None, findings
@@ -113,7 +115,8 @@ def parse_entry(file: SourceFile, kind: str) -> tuple[EntryBase | None, list[Fin
     try:
         return model.model_validate(data), []
     except ValidationError as error:
-        return None, [_finding(file, record, model) for record in error.errors(include_url=False)]
+        records: list[Any] = [*error.errors(include_url=False)]
+        return None, sorted({_finding(file, record, model) for record in records if not is_noise(record)})
 
 
 def _finding(file: SourceFile, record: Any, model: type[EntryBase]) -> Finding:
@@ -129,7 +132,8 @@ def _head(file: SourceFile, kind: str, data: dict[str, Any]) -> list[Finding]:
     findings = []
     if data.get("apiVersion") != API_VERSION:
         message = f"`apiVersion` must be `{API_VERSION}`" + _instead(data.get("apiVersion"))
-        findings.append(Finding(file.place(("apiVersion",)), "catalog/api-version", message))
+        hint = _version_hint(data.get("apiVersion"))
+        findings.append(Finding(file.place(("apiVersion",)), "catalog/api-version", message, hint))
     if data.get("kind") != kind:
         message = f"`kind` must be `{kind}` in `catalog/{FOLDERS[kind]}/`" + _instead(data.get("kind"))
         findings.append(Finding(file.place(("kind",)), "catalog/kind", message, _kind_hint(data.get("kind"))))
@@ -143,14 +147,25 @@ def _head(file: SourceFile, kind: str, data: dict[str, Any]) -> list[Finding]:
 
 
 def _instead(value: Any) -> str:
-    return f", but is `{value}`" if isinstance(value, str) else ", but is missing"
+    if value is None:
+        return ", but is missing"
+    return f", but is `{value}`" if isinstance(value, str) else ", but is no text"
+
+
+def _version_hint(value: Any) -> str:
+    if isinstance(value, str) and value.startswith("kaito.sh/"):
+        return (
+            "a KAITO object is no entry; it is rendered from one, with a `Model`, `Tuning` or `RagEngine` as its source"
+        )
+    return f"this release reads `{API_VERSION}` only"
 
 
 def _kind_hint(value: Any) -> str:
     if isinstance(value, str) and value in FOLDERS:
         return f"a `{value}` belongs in `catalog/{FOLDERS[value]}/`"
-    if value in {"Workspace", "InferenceSet"}:
+    if value in ("Workspace", "InferenceSet"):
         return "the catalog holds `Model` entries; Workspaces are rendered from them"
     if value == "RAGEngine":
         return "the catalog holds `RagEngine` entries; RAGEngines are rendered from them"
-    return did_you_mean(str(value), FOLDERS) if value else ""
+    known = "kinds: " + ", ".join(f"`{kind}` in `catalog/{folder}/`" for kind, folder in FOLDERS.items())
+    return (did_you_mean(value, FOLDERS) if isinstance(value, str) else "") or known

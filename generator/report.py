@@ -92,4 +92,4 @@ PROPERTY_ESCAPES = ESCAPES | {":": "%3A", ",": "%2C"}
 
 def _escape(value: str, *, property_: bool = False) -> str:
     """GitHub's workflow commands escape more in a property than in the message."""
-    return value.translate(str.maketrans(PROPERTY_ESCAPES if property_ else ESCAPES))
+    return "".join((PROPERTY_ESCAPES if property_ else ESCAPES).get(sign, sign) for sign in value)

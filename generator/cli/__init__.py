@@ -28,7 +28,7 @@ CANNOT_RUN = 2
 
 class LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(COMMANDS)
+        return [*COMMANDS]  # `list` is a command, and its module shadows the builtin here
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in COMMANDS:
@@ -39,22 +39,31 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([*COMMANDS.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         try:
             return super().resolve_command(ctx, args)
-        except click.UsageError as error:
+        except click.UsageError:
             if args and args[0] not in COMMANDS:
                 from generator.words import did_you_mean  # noqa: PLC0415 - only a typing mistake pays for difflib
 
-                raise click.UsageError(" ".join([error.message, did_you_mean(args[0], COMMANDS)]).strip()) from None
+                hint = did_you_mean(args[0], COMMANDS) or "`kaitops --help` lists them"
+                raise click.UsageError(f"no command `{args[0]}`; {hint}", ctx) from None
             raise
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+COMPLETION = (
+    'Completion of commands and options: eval "$(_KAITOPS_COMPLETE=bash_source kaitops)" in ~/.bashrc; zsh_source and '
+    "fish_source do the same for zsh and fish."
+)
+
+
+@click.group(
+    cls=LazyGroup, epilog=COMPLETION, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.option("-C", "directory", default=".", metavar="DIR", help="Work in the repository that holds DIR.")
 @click.version_option(package_name="kaitops", message="%(prog)s %(version)s")
 @click.pass_context
@@ -83,7 +92,10 @@ def main(argv: list[str] | None = None) -> Any:
 
 
 def _say_why(error: Exception) -> None:
-    click.echo(f"kaitops: {error}", err=True)
+    message = str(error)
+    if isinstance(error, OSError) and error.filename:
+        message = f"`{error.filename}`: {(error.strerror or message).lower()}"
+    click.echo(f"kaitops: {message}", err=True)
     hint = getattr(error, "hint", "")
     if hint:
         click.echo(f"  hint: {hint}", err=True)

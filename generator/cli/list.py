@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import click
 
 from generator.cli.render import compile_or_refuse
-from generator.cli.session import repository_of
+from generator.cli.session import check_clusters, repository_of
 from generator.compile import Compiled
 from generator.placement import ModelPlacement, Placement, RagPlacement
 from generator.resolve import Resolution
@@ -34,9 +34,7 @@ class Line:
 def command(ctx: click.Context, *, cluster: str | None, output: str) -> None:
     """Show the fleet as a table: model, cluster, source, VM size, GPUs, endpoint."""
     compiled = compile_or_refuse(repository_of(ctx))
-    if cluster and cluster not in compiled.catalog.clusters:
-        known = ", ".join(sorted(compiled.catalog.clusters))
-        raise click.BadParameter(f"no cluster `{cluster}`; there are: {known}", param_hint="--cluster")
+    check_clusters(filter(None, (cluster,)), compiled.catalog.clusters)
     lines = [line for line in fleet(compiled) if cluster in {None, line.cluster}]
     if output == "json":
         click.echo(json.dumps([asdict(line) for line in lines], indent=2))

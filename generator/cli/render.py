@@ -6,7 +6,7 @@ import click
 
 from generator import tree
 from generator.cli import FINDINGS
-from generator.cli.session import refuse, repository_of, say, worst_first
+from generator.cli.session import check_clusters, refuse, repository_of, say, worst_first
 from generator.compile import Compiled, Request, compile_catalog
 from generator.finding import Severity
 from generator.removal import removed_while_running
@@ -54,11 +54,7 @@ def compile_or_refuse(repository: Repository, request: Request | None = None) ->
 def plan_tree(repository: Repository, compiled: Compiled, only: tuple[str, ...] = ()) -> tree.Changes:
     """What the rendering changes on disk, for all clusters or some."""
     known = sorted(compiled.catalog.clusters)
-    unknown = sorted(set(only) - set(known))
-    if unknown:
-        raise click.BadParameter(
-            f"no cluster {', '.join(unknown)}; there are: {', '.join(known)}", param_hint="--cluster"
-        )
+    check_clusters(only, known)
     rendered = compiled.rendering.tree if compiled.rendering else {}
     wanted = sorted(only) or known
     inside = tuple(f"clusters/{name}/" for name in wanted)

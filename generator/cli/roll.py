@@ -23,7 +23,7 @@ def command(ctx: click.Context, *, names: tuple[str, ...]) -> None:
     models = compiled.catalog.models
     for name in names:
         if name not in models:
-            raise CannotRunError(f"no model `{name}`", did_you_mean(name, models))
+            raise CannotRunError(f"no model `{name}`", did_you_mean(name, models) or "`kaitops list` shows all")
         if models[name].value.spec.roll != "manual":
             raise CannotRunError(f"`{name}` is not held: it has no `roll: manual`", "`kaitops render` moves it")
     changes = plan_tree(repository, compiled)

@@ -15,7 +15,7 @@ from generator.reference import pages
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 when a file is stale.")
 @click.pass_context
 def command(ctx: click.Context, *, check: bool) -> None:
-    """Write the editor schemas of the catalog, and the reference pages."""
+    """Write the editor schemas and the reference in docs/."""
     root = repository_of(ctx).root
     wanted = {f"catalog/schema/{schema_file(kind)}": schema_text(kind) for kind in KINDS}
     wanted |= {f"docs/{name}": text for name, text in pages().items()}

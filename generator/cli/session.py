@@ -1,6 +1,6 @@
 """What the commands share: the repository, findings on the terminal, and the exit code."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -9,11 +9,25 @@ from generator.cli import FINDINGS
 from generator.finding import Finding, Severity
 from generator.report import summary, write_findings
 from generator.repository import Repository, find_repository
+from generator.words import did_you_mean
 
 
 def repository_of(ctx: click.Context) -> Repository:
     start: Path = ctx.obj
     return find_repository(start)
+
+
+def check_clusters(names: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a cluster that the catalog does not have.
+
+    Raises:
+        click.BadParameter: naming it, and the nearest one.
+    """
+    there = sorted(known)
+    for name in names:
+        if name not in there:
+            hint = did_you_mean(name, there) or "there are: " + ", ".join(f"`{cluster}`" for cluster in there)
+            raise click.BadParameter(f"no cluster `{name}`; {hint}", param_hint="--cluster")
 
 
 def say(text: str) -> None:

@@ -1,5 +1,6 @@
 """`kaitops validate`: the catalog, what is rendered from it, and the committed tree, by every embedded check."""
 
+import sys
 import time
 
 import click
@@ -39,9 +40,7 @@ def command(ctx: click.Context, *, select: frozenset[str], skip: frozenset[str],
     started = time.monotonic()
     wanted = (select or frozenset(CHECKS)) - skip
     compiled = compile_catalog(repository)
-    outcome = run_checks(
-        repository, compiled, wanted, progress=say if click.get_text_stream("stderr").isatty() else None
-    )
+    outcome = run_checks(repository, compiled, wanted, progress=say if sys.stderr.isatty() else None)
     findings = worst_first(outcome.findings)
     report = write_findings(findings, output)
     if report:

@@ -38,6 +38,7 @@ STORAGE_ACCOUNT = r"^[a-z0-9]{3,24}$"
 BLOB_CONTAINER = r"^[a-z0-9](-?[a-z0-9]){2,62}$"
 DATA_KEY = r"^[-._A-Za-z0-9]{1,253}$"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+GIT_URL = r"^(https://|ssh://|git@)[^\s]+$"
 ONE_LINE = r"^[^\r\n\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029]*$"
 
 EXPLANATIONS = {
@@ -68,6 +69,7 @@ EXPLANATIONS = {
     BLOB_CONTAINER: "must be a blob container name: 3 to 63 lower-case letters, digits and single `-`",
     DATA_KEY: "must be a key of a Kubernetes Secret",
     NAME: "must consist of letters, digits, `.`, `_` and `-`",
+    GIT_URL: "must be the URL of a Git repository: `https://`, `ssh://` or `git@`",
     ONE_LINE: "must be one line of text without control characters",
 }
 
@@ -103,11 +105,14 @@ KubernetesMinor = Annotated[str, text(KUBERNETES_MINOR)]
 StorageAccount = Annotated[str, text(STORAGE_ACCOUNT)]
 BlobContainer = Annotated[str, text(BLOB_CONTAINER, 63)]
 SecretKey = Annotated[str, text(DATA_KEY)]
+GitUrl = Annotated[str, text(GIT_URL, 500)]
 Name = Annotated[str, text(NAME, 200)]
 OneLine = Annotated[str, text(ONE_LINE, 500)]
 PositiveInt = Annotated[int, Field(strict=True, ge=1)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(strict=True, gt=0, lt=1)]
+PositiveFloat = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+Switch = Annotated[bool, Field(strict=True)]
+"""`true` or `false`; text or a number that looks like one is a mistake."""
 
 
 class Strict(BaseModel):

@@ -8,6 +8,7 @@ from generator.model.base import (
     Cidr,
     DnsLabel,
     EntryBase,
+    GitUrl,
     Hostname,
     HttpsUrl,
     ImageDigest,
@@ -17,6 +18,7 @@ from generator.model.base import (
     PositiveFloat,
     PositiveInt,
     Strict,
+    Switch,
     Uuid,
     Version,
     VmSize,
@@ -75,7 +77,7 @@ class Namespace(Strict):
 
 class GitOps(Strict):
     engine: Literal["argocd"] = "argocd"
-    repo: OneLine = Field(pattern=r"^(https://|ssh://|git@)[^\s]+$", description="URL of this repository")
+    repo: GitUrl = Field(description="URL of this repository")
     revision: OneLine = "main"
     namespace: DnsLabel = "argocd"
     server: HttpsUrl = Field("https://kubernetes.default.svc", description="The cluster as Argo CD knows it")
@@ -165,7 +167,7 @@ class ClusterQuota(Strict):
 
 class ClusterSpec(Strict):
     environment: Literal["dev", "prod"]
-    sample: bool = Field(False, description="Placeholders are a warning here, not an error")
+    sample: Switch = Field(False, description="Placeholders are a warning here, not an error")
     platform: Literal["aks"] = "aks"
     azure: Azure
     kubernetes: KubernetesMinor

@@ -29,6 +29,7 @@ from generator.model.base import (
     SecretKey,
     StorageAccount,
     Strict,
+    Switch,
     Uuid,
     VmSize,
     only_one,
@@ -172,7 +173,9 @@ class Adapter(Strict):
     image: ImageDigest | None = None
     tuning: DnsLabel | None = Field(None, description="Name of a Tuning that runs on the same cluster")
     pull_secret: DnsLabel | None = None
-    strength: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="Transformers runtime only")
+    strength: Annotated[float, Field(strict=True, ge=0, le=1)] | None = Field(
+        None, description="Transformers runtime only"
+    )
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -193,7 +196,7 @@ class Resources(Strict):
 class Probe(Strict):
     """Seconds, as in a Kubernetes probe of GET /health on port 5000."""
 
-    initial_delay_seconds: Annotated[int, Field(ge=0)] = 0
+    initial_delay_seconds: Annotated[int, Field(strict=True, ge=0)] = 0
     period_seconds: PositiveInt = 10
     timeout_seconds: PositiveInt = 5
     failure_threshold: PositiveInt = 3
@@ -215,7 +218,7 @@ class Serving(Strict):
     quantization: Literal["4bit", "8bit"] | None = Field(None, description="bitsandbytes while loading")
     dtype: Literal["float32", "float16", "bfloat16"] | None = None
     pipeline: Literal["text-generation", "conversational", "text2text-generation", "fill-mask"] = "text-generation"
-    trust_remote_code: bool = Field(False, description="Run code of the model's repository, at the pinned commit")
+    trust_remote_code: Switch = Field(False, description="Run code of the model's repository, at the pinned commit")
     served_name: OneLine | None = Field(None, description="The `model` of the OpenAI API; default: the entry's name")
     adapters: Annotated[tuple[Adapter, ...], Field(max_length=10)] = ()
     engine: dict[FlagName, bool | int | float | OneLine] = Field(
@@ -225,7 +228,7 @@ class Serving(Strict):
     resources: Resources = Resources()
     probes: Probes = Probes()
     performance_mode: Literal["balanced", "interactivity", "throughput"] | None = None
-    benchmark: bool = Field(True, description="KAITO's start-up benchmark; a model that fails it never gets ready")
+    benchmark: Switch = Field(True, description="KAITO's start-up benchmark; a model that fails it never gets ready")
     node_labels: dict[LabelKey, LabelValue] = Field(
         default_factory=dict, description="Run on nodes of your own that carry these labels"
     )
@@ -303,8 +306,8 @@ class ModelSpec(Strict):
     egress: Literal["open", "restricted"] = "open"
     rollout: Rollout = Field("BlueGreen", description="What happens to an edit that cannot be made in place")
     roll: Literal["auto", "manual"] = Field("auto", description="`manual`: keep the running revision until rolled")
-    suspended: bool = Field(False, description="Keep storage and secrets, run nothing")
-    retired: bool = Field(False, description="Take everything down; the step before removing the file")
+    suspended: Switch = Field(False, description="Keep storage and secrets, run nothing")
+    retired: Switch = Field(False, description="Take everything down; the step before removing the file")
     clusters: dict[DnsLabel, Override] = Field(min_length=1)
 
 

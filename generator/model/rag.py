@@ -14,6 +14,7 @@ from generator.model.base import (
     PositiveInt,
     Quantity,
     Strict,
+    Switch,
     VmSize,
     only_one,
 )
@@ -90,7 +91,7 @@ class RagEngineSpec(Strict):
     vector_db: VectorDb | None = Field(None, alias="vectorDB", description="Left out: FAISS in the engine")
     inference: InferenceService
     guardrails: Guardrails | None = None
-    retired: bool = False
+    retired: Switch = False
     clusters: dict[DnsLabel, RagOverride] = Field(min_length=1)
 
 

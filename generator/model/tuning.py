@@ -13,6 +13,7 @@ from generator.model.base import (
     ImageTag,
     OneLine,
     Strict,
+    Switch,
     VmSize,
     only_one,
 )
@@ -80,7 +81,7 @@ class TuningSpec(Strict):
     config: dict[ConfigSection, dict[str, Any]] | None = Field(
         None, description="KAITO's training configuration; left out, KAITO's own for the method holds"
     )
-    retired: bool = Field(False, description="Free the node; a finished run keeps it until then")
+    retired: Switch = Field(False, description="Free the node; a finished run keeps it until then")
     clusters: dict[DnsLabel, TuningOverride] = Field(min_length=1)
 
 

@@ -1,17 +1,35 @@
 """Rules about a cluster alone: exposure, placeholders, and whether its parts go together."""
 
+from ipaddress import IPv4Network
+
 from generator.facts import release_order
 from generator.model import Cluster
 from generator.resolve.context import Context
+from generator.resolve.requirements import check_plain
+from generator.words import did_you_mean
 
 PLACEHOLDER_REGISTRY = "registry.example.com/"
 PLACEHOLDER_DIGEST = "sha256:" + "0" * 64
 PLACEHOLDER_UUID = "00000000-0000-0000-0000-000000000000"
 
 
+SHARED_FOLDERS = frozenset({"base", "components"})
+"""Folders beside the clusters' own, below `clusters/`."""
+WIDEST_NETWORK = 8
+"""Bits of the widest prefix: `10.0.0.0/8`."""
+SYSTEM_NAMESPACES = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})
+
+
 def check_cluster(context: Context[Cluster]) -> None:
-    for rule in (_exposure, _placeholders, _kaito, _skus, _secrets, _namespaces, _pdb):
+    for rule in (_name, _exposure, _placeholders, _kaito, _skus, _quota, _secrets, _namespaces, _networks, _pdb):
         rule(context)
+
+
+def _name(context: Context[Cluster]) -> None:
+    if context.entry.name in SHARED_FOLDERS:
+        where = context.entry.file.place(("metadata", "name"))
+        message = f"`clusters/{context.entry.name}/` is shared by all clusters"
+        context.say_at(where, "catalog/name", message, "choose another name")
 
 
 def _exposure(context: Context[Cluster]) -> None:
@@ -24,9 +42,8 @@ def _exposure(context: Context[Cluster]) -> None:
         hint = f"set {spelled} below `gateway`, or `exposure: internal`"
         context.say("catalog/exposure", message, "gateway", "exposure", hint=hint, warning=not context.is_prod)
     if gateway.auth and not gateway.tls and gateway.exposure == "public":
-        context.say(
-            "catalog/exposure", "tokens travel in plain without `tls`", "gateway", "auth", warning=not context.is_prod
-        )
+        message = "tokens travel in plain without `tls`"
+        context.say("catalog/exposure", message, "gateway", "auth", hint="set `tls`", warning=not context.is_prod)
 
 
 def _placeholders(context: Context[Cluster]) -> None:
@@ -59,6 +76,11 @@ def _kaito(context: Context[Cluster]) -> None:
         context.say(
             "catalog/kaito-version", message, "kaito", "version", hint=f"set `version: {releases.addon_version}`"
         )
+    elif not context.facts.kaito.served("Workspace", kaito.version):
+        message = f"KAITO {kaito.version} is older than any release that this catalog can be rendered for"
+        context.say(
+            "catalog/kaito-version", message, "kaito", "version", hint=f"upgrade; {releases.newest} is the newest"
+        )
     elif release_order(kaito.version) > release_order(releases.newest):
         message = f"KAITO {kaito.version} is newer than {releases.newest}, the newest that the facts know"
         hint = "update `catalog/facts/kaito.yaml`"
@@ -74,9 +96,16 @@ def _skus(context: Context[Cluster]) -> None:
             context.say("catalog/retired-sku", message, "skus", index, hint=f"use `{retired.replacement}`")
         elif name not in skus.sizes:
             message = f"`{name}` is no VM size that we know"
-            context.say(
-                "catalog/sku", message, "skus", index, hint="add it to `catalog/facts/skus.yaml` with its source"
-            )
+            hint = did_you_mean(name, skus.sizes) or "add it to `catalog/facts/skus.yaml` with its source"
+            context.say("catalog/sku", message, "skus", index, hint=hint)
+
+
+def _quota(context: Context[Cluster]) -> None:
+    families = sorted({sku.family for sku in context.facts.skus.sizes.values() if sku.gpus})
+    for name in context.spec_of_cluster.quota.gpus:
+        if name not in families:
+            hint = did_you_mean(name, families) or "families: " + ", ".join(f"`{family}`" for family in families)
+            context.say("catalog/quota", f"`{name}` is no GPU family that we know", "quota", "gpus", name, hint=hint)
 
 
 def _secrets(context: Context[Cluster]) -> None:
@@ -95,6 +124,24 @@ def _namespaces(context: Context[Cluster]) -> None:
     if spec.gateway.namespace in spec.namespaces:
         message = f"`{spec.gateway.namespace}` is the gateway's namespace; models must not share it"
         context.say("catalog/namespace", message, "namespaces", spec.gateway.namespace, hint="choose another name")
+    for name in sorted(SYSTEM_NAMESPACES & spec.namespaces.keys()):
+        message = f"`{name}` is Kubernetes' own namespace; models must not share it"
+        context.say("catalog/namespace", message, "namespaces", name, hint="choose another name")
+    check_plain(context, spec.gitops.repo, "gitops", "repo")
+
+
+def _networks(context: Context[Cluster]) -> None:
+    for index, written in enumerate(context.spec_of_cluster.private_cidrs):
+        try:
+            network = IPv4Network(written)
+        except ValueError:
+            hint = "four numbers up to 255 and the prefix, the rest zero, as in `10.0.0.0/8`"
+            context.say("catalog/cidr", f"`{written}` is no IPv4 range", "privateCidrs", index, hint=hint)
+            continue
+        if network.prefixlen < WIDEST_NETWORK:
+            message = f"`{written}` is wider than any network of your own"
+            hint = "`egress: restricted` promises that nothing leaves: name private endpoints only"
+            context.say("catalog/cidr", message, "privateCidrs", index, hint=hint)
 
 
 def _pdb(context: Context[Cluster]) -> None:

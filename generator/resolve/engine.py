@@ -22,6 +22,12 @@ OWNED_FLAGS = {
     "model": "source",
     "trust-remote-code": "serving.trustRemoteCode",
     "no-trust-remote-code": "serving.trustRemoteCode",
+    "pipeline": "serving.pipeline",
+    "torch-dtype": "serving.dtype",
+    "pretrained-model-name-or-path": "source",
+    "allow-remote-files": "source",
+    "load-in-4bit": "serving.quantization",
+    "load-in-8bit": "serving.quantization",
 }
 """Engine flags that a field of the catalog sets."""
 FORBIDDEN_FLAGS = {
@@ -41,9 +47,14 @@ def served_name(spec: ModelSpec, name: str) -> str:
 
 def check_flags(context: Context[Model]) -> None:
     """Refuse engine arguments that another field sets, or that would do harm."""
+    seen: dict[str, str] = {}
     for flag in context.entry.value.spec.serving.engine:
         spelled = flag.replace("_", "-")
         where = ("serving", "engine", flag)
+        first = seen.setdefault(spelled, flag)
+        if first != flag:
+            message = f"`{flag}` and `{first}` are two spellings of one flag"
+            context.say("catalog/engine", message, *where, hint="delete one of them")
         if spelled in OWNED_FLAGS:
             owner = OWNED_FLAGS[spelled]
             context.say("catalog/engine", f"the flag `{flag}` is set by `{owner}`", *where, hint=f"use `{owner}`")

@@ -1,8 +1,10 @@
 """Which combinations of a model's fields make sense: one small rule each, all of them said at once."""
 
+from fnmatch import fnmatchcase
+
 from generator.model import Model
 from generator.resolve.context import Context
-from generator.resolve.requirements import check_identity, check_token
+from generator.resolve.requirements import check_identity, check_plain, check_token
 from generator.words import did_you_mean
 
 TTFT_BUCKETS = (
@@ -14,6 +16,8 @@ ITL_BUCKETS = (
     *(1, 2.5, 5, 7.5, 10, 20, 40, 80),
 )
 """Bounds of vLLM 0.25's histograms: a threshold between two of them cannot be measured."""
+OWN_MOUNTS = frozenset({"bin", "boot", "cache", "dev", "etc", "lib", "proc", "run", "sbin", "sys", "tmp", "usr", "var"})
+"""First folders of a path that the image or the pod has already."""
 
 
 def check_model(context: Context[Model], *, byo: bool) -> None:
@@ -29,7 +33,8 @@ def _slo(context: Context[Model]) -> None:
     slo = context.entry.value.spec.slo
     for name, latency, buckets in (("ttft", slo.ttft, TTFT_BUCKETS), ("itl", slo.itl, ITL_BUCKETS)):
         if latency and latency.threshold_seconds not in buckets:
-            near = sorted(sorted(buckets, key=lambda bound: abs(bound - latency.threshold_seconds))[:2])
+            below = [bound for bound in buckets if bound < latency.threshold_seconds][-1:]
+            near = [*below, *[bound for bound in buckets if bound > latency.threshold_seconds][:1]]
             message = f"{latency.threshold_seconds:g} s is no bucket bound of the engine's histogram of {name.upper()}"
             hint = "nearest bounds: " + " and ".join(f"`{bound:g}`" for bound in near)
             context.say("catalog/slo-bucket", message, "slo", name, "thresholdSeconds", hint=hint)
@@ -47,13 +52,13 @@ def _strength(context: Context[Model]) -> None:
 def _adapters(context: Context[Model]) -> None:
     spec = context.entry.value.spec
     if spec.serving.adapters and spec.source.preset is None:
-        message = f"adapters need a preset; a source of kind `{spec.source.kind}` has none of KAITO's loading"
+        message = f"adapters need a preset; KAITO loads none for a source of kind `{spec.source.kind}`"
         context.say("catalog/adapters", message, "serving", "adapters", hint="merge the adapter into the weights")
     seen: set[str] = set()
     for index, adapter in enumerate(spec.serving.adapters):
         if adapter.name in seen:
             where = ("serving", "adapters", index, "name")
-            context.say("catalog/adapters", f"two adapters are called `{adapter.name}`", *where)
+            context.say("catalog/adapters", f"two adapters are called `{adapter.name}`", *where, hint="rename one")
         seen.add(adapter.name)
 
 
@@ -64,7 +69,8 @@ def _preset_name(context: Context[Model]) -> None:
     where = ("source", "preset", "name")
     replacement = context.facts.kaito.replacement(preset.name)
     if replacement:
-        context.say("catalog/retired-preset", f"KAITO has no preset `{preset.name}` any more", *where, hint=replacement)
+        message = f"KAITO has no preset `{preset.name}` any more"
+        context.say("catalog/retired-preset", message, *where, hint=f"use `{replacement}`")
         return
     known = context.facts.kaito.preset(preset.name)
     if known is None and "/" not in preset.name:
@@ -82,7 +88,8 @@ def _preset_token(context: Context[Model]) -> None:
         check_token(context, source.preset.token, "source", "preset", "token")
         if source.preset.token.key != "HF_TOKEN":
             where = ("source", "preset", "token", "key")
-            context.say("catalog/token", "KAITO reads a preset's token from the key `HF_TOKEN` only", *where)
+            message = "KAITO reads a preset's token from the key `HF_TOKEN` only"
+            context.say("catalog/token", message, *where, hint="rename the Secret's key and leave `key` out")
     if source.hugging_face:
         check_token(context, source.hugging_face.token, "source", "huggingFace", "token")
 
@@ -183,7 +190,10 @@ def _own_pod(context: Context[Model]) -> None:
         message = "several replicas need a preset: KAITO runs a pod template once"
         context.say("catalog/replicas", message, *where, hint="serve it as a preset by its hub id, or with one replica")
     if spec.serving.performance_mode:
-        context.say("catalog/runtime", "`performanceMode` is KAITO's, for presets only", "serving", "performanceMode")
+        message = "`performanceMode` is KAITO's, for presets only"
+        context.say(
+            "catalog/runtime", message, "serving", "performanceMode", hint="leave it out, or set `engine` flags"
+        )
 
 
 def _own_resources(context: Context[Model]) -> None:
@@ -191,7 +201,8 @@ def _own_resources(context: Context[Model]) -> None:
     memory = spec.serving.resources
     if spec.source.preset is None and not (memory.requests.memory and memory.limits.memory):
         message = "our own pod needs `resources` with memory requested and limited"
-        context.say("catalog/resources", message, "serving", hint="e.g. `requests: {cpu: 2, memory: 8Gi}` in quotes")
+        hint = "e.g. `resources: {requests: {memory: 8Gi}, limits: {memory: 16Gi}}` below `serving`"
+        context.say("catalog/resources", message, "serving", hint=hint)
 
 
 def _identity(context: Context[Model]) -> None:
@@ -228,11 +239,46 @@ def _cpu_engine(context: Context[Model]) -> None:
 
 
 def _secrets(context: Context[Model]) -> None:
-    """A value that looks like a credential never stands in Git."""
-    for name, value in context.entry.value.spec.serving.env.items():
-        if any(value.startswith(prefix) for prefix in ("hf_", "sk-", "ghp_")) or "AccountKey=" in value:
-            message = f"the value of `{name}` looks like a secret in plain"
-            context.say("catalog/secret", message, "serving", "env", name, hint="name a Secret in `source`'s `token`")
+    """A value that looks like a credential never stands in Git, nor one under a name that asks for one."""
+    serving = context.entry.value.spec.serving
+    for name, value in serving.env.items():
+        where = ("serving", "env", name)
+        if name.upper().endswith(("_TOKEN", "_PASSWORD", "_SECRET", "_API_KEY", "_ACCESS_KEY")):
+            message = f"the value of `{name}` would be a secret in plain"
+            context.say("catalog/secret", message, *where, hint="name a Secret in `source`'s `token`")
+        else:
+            check_plain(context, value, *where)
+    for name, flag in serving.engine.items():
+        check_plain(context, flag, "serving", "engine", name)
+
+
+def _unheard(context: Context[Model]) -> None:
+    """A field that nothing reads is a mistake of thought: it is said, not dropped."""
+    spec = context.entry.value.spec
+    override = spec.clusters[context.cluster.name]
+    here = ("clusters", context.cluster.name)
+    if override.revision and not (spec.source.preset or spec.source.hugging_face):
+        message = f"a source of kind `{spec.source.kind}` has no revision"
+        context.say("catalog/revision", message, *here, "revision", hint="its path or version tells which weights")
+    for is_set, where in ((override.host, (*here, "host")), (spec.route.path, ("route", "path"))):
+        if is_set and spec.route.exposure == "cluster":
+            message = f"`{where[-1]}` has no effect with `route.exposure: cluster`"
+            context.say("catalog/route", message, *where, hint="leave it out, or set `exposure: gateway`")
+
+
+def _node_labels(context: Context[Model]) -> None:
+    """KAITO strips its own labels from a selector, which then finds other nodes than it says."""
+    for name in context.entry.value.spec.serving.node_labels:
+        if any(fnmatchcase(name, pattern) for pattern in context.facts.kaito.admission.reserved_labels):
+            message = f"`{name}` is a label of KAITO's own, which it takes out of a selector"
+            context.say("catalog/node-labels", message, "serving", "nodeLabels", name, hint="use a label of yours")
+
+
+def _mount(context: Context[Model]) -> None:
+    volume = context.entry.value.spec.source.azure_volume
+    if volume and volume.path.split("/")[1] in OWN_MOUNTS:
+        message = f"a volume at `/{volume.path.split('/')[1]}` would hide what the pod has there"
+        context.say("catalog/mount", message, "source", "azureVolume", "path", hint="use e.g. `/models/my-model`")
 
 
 RULES = (
@@ -252,4 +298,7 @@ RULES = (
     _egress,
     _cpu_engine,
     _secrets,
+    _unheard,
+    _node_labels,
+    _mount,
 )

@@ -10,6 +10,8 @@ from generator.resolve.requirements import (
     check_name,
     check_namespace,
     check_operator,
+    check_plain,
+    check_provisioned,
     check_sku,
     check_token,
 )
@@ -28,6 +30,8 @@ def resolve_rag(context: Context[RagEngine]) -> RagPlacement:
     check_operator(
         context, "ragengine", "a RAG engine needs KAITO's ragengine operator", "clusters", context.cluster.name
     )
+    check_provisioned(context, "RagEngine")
+    _check_urls(context)
     token = local.token if local else None
     check_token(context, token, "embedding", "local", "token")
     claim = f"{context.entry.name}-index" if spec.storage else ""
@@ -51,6 +55,16 @@ def resolve_rag(context: Context[RagEngine]) -> RagPlacement:
         context_window=spec.inference.context_window,
         guardrails=_guardrails(context),
     )
+
+
+def _check_urls(context: Context[RagEngine]) -> None:
+    spec = context.entry.value.spec
+    if spec.inference.url:
+        check_plain(context, spec.inference.url, "inference", "url")
+    if spec.embedding.remote:
+        check_plain(context, spec.embedding.remote.url, "embedding", "remote", "url")
+    if spec.vector_db:
+        check_plain(context, spec.vector_db.url, "vectorDB", "url")
 
 
 def _embedding(context: Context[RagEngine]) -> dict[str, Any]:
@@ -106,9 +120,10 @@ def _inference_url(context: Context[RagEngine], namespace: str) -> str:
     where = ("inference", "model")
     if ("Model", name) in context.catalog.broken:
         return ""
-    if model is None or context.cluster.name not in model.value.spec.clusters:
+    if model is None or context.cluster.name not in model.value.spec.clusters or model.value.spec.retired:
         message = f"no Model `{name}` runs on cluster `{context.cluster.name}`"
-        context.say("catalog/reference", message, *where, hint=did_you_mean(name, context.catalog.models))
+        hint = did_you_mean(name, set(context.catalog.models) - {name})
+        context.say("catalog/reference", message, *where, hint=hint or "name an entry of `catalog/models/` that does")
     elif (model.value.spec.namespace or model.value.spec.owner) != namespace:
         message = f"Model `{name}` is in another namespace, where this engine's requests are not let in"
         context.say("catalog/reference", message, *where, hint="use one namespace, or the model's URL at the gateway")

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 
+from pydantic.alias_generators import to_camel
+
 from generator.model.model import Token
 from generator.resolve.context import Context, EntryType
 from generator.resolve.naming import RESERVED_UNITS, longest_name
-from generator.words import did_you_mean
+from generator.words import did_you_mean, looks_secret
 
 
 def check_name(context: Context[EntryType], kind: str) -> None:
@@ -29,9 +31,9 @@ def check_namespace(context: Context[EntryType], namespace: str, owner: str) -> 
         )
         context.say("catalog/namespace", message, "namespace" if _has_namespace(context) else "owner", hint=hint)
     elif owner not in known[namespace].owners:
-        owners = _list(known[namespace].owners)
-        message = f"`{owner}` does not own namespace `{namespace}` on cluster `{context.cluster.name}`; {owners} does"
-        context.say("catalog/owner", message, "owner")
+        message = f"`{owner}` does not own namespace `{namespace}` on cluster `{context.cluster.name}`"
+        hint = f"owned by {_list(known[namespace].owners)}; owners are named in `{context.cluster.file.name}`"
+        context.say("catalog/owner", message, "owner", hint=hint)
 
 
 def _has_namespace(context: Context[EntryType]) -> bool:
@@ -62,13 +64,15 @@ def check_sku(context: Context[EntryType], name: str | None, device: str | None,
         hint = f"allowed: {_list(context.spec_of_cluster.skus)}"
         context.say("catalog/sku-not-allowed", message, *where, hint=hint)
     if device == "gpu" and not sku.gpus:
-        context.say(
-            "catalog/sku-device", f"`{name}` has no GPU", *where, hint="set `serving.device: cpu`, or a GPU size"
-        )
+        hint = "use a GPU size, or set `serving.device: cpu`" if _is_model(context) else "use a GPU size"
+        context.say("catalog/sku-device", f"`{name}` has no GPU", *where, hint=hint)
     if device == "cpu" and sku.gpus:
-        context.say(
-            "catalog/sku-device", f"`{name}` has {sku.gpus} GPUs for `device: cpu`", *where, hint="use a CPU size"
-        )
+        message = f"`{name}` has GPUs, which `device: cpu` would leave idle"
+        context.say("catalog/sku-device", message, *where, hint="use a CPU size")
+
+
+def _is_model(context: Context[EntryType]) -> bool:
+    return context.entry.value.kind == "Model"
 
 
 def check_kind(context: Context[EntryType], kind: str, *path: str | int) -> None:
@@ -93,8 +97,8 @@ KIND_HINTS = {
 
 def check_operator(context: Context[EntryType], operator: str, why: str, *path: str | int) -> None:
     if getattr(context.spec_of_cluster.operators, operator) == "absent":
-        message = f"{why}, but cluster `{context.cluster.name}` has no {operator.replace('_', '-')}"
-        hint = f"install it and say so in `{context.cluster.file.name}`"
+        message = f"{why}, which is absent on cluster `{context.cluster.name}`"
+        hint = f"install it, then set `operators.{to_camel(operator)}: present` in `{context.cluster.file.name}`"
         context.say("catalog/operator", message, *path, hint=hint)
 
 
@@ -109,7 +113,7 @@ def check_token(context: Context[EntryType], token: Token | None, *path: str | i
         )
         context.say("catalog/secret", message, *path, hint="name the vault's entry", warning=True)
     else:
-        check_operator(context, "external_secrets", "the Secret is filled from a vault", *path)
+        check_operator(context, "external_secrets", "`vaultKey` needs External Secrets", *path)
 
 
 def check_identity(context: Context[EntryType], name: str) -> None:
@@ -118,6 +122,23 @@ def check_identity(context: Context[EntryType], name: str) -> None:
         message = f"cluster `{context.cluster.name}` has no identity `{name}`"
         hint = did_you_mean(name, known) or f"add its client id to `identities` in `{context.cluster.file.name}`"
         context.say("catalog/identity", message, "identity", "name", hint=hint)
+
+
+def check_plain(context: Context[EntryType], value: object, *path: str | int) -> None:
+    """A value that looks like a credential never stands in Git; the message does not repeat it."""
+    if isinstance(value, str) and looks_secret(value):
+        name = next(part for part in reversed(path) if isinstance(part, str))
+        message = f"the value of `{name}` looks like a secret in plain"
+        hint = "take it out, revoke it, and name a Secret where the entry has a field for one"
+        context.say("catalog/secret", message, *path, hint=hint)
+
+
+def check_provisioned(context: Context[EntryType], kind: str) -> None:
+    """Only a model can name nodes of one's own; other kinds need KAITO to make some."""
+    if context.spec_of_cluster.kaito.provisioner == "byo":
+        message = f"cluster `{context.cluster.name}` provisions no nodes, which a {kind} needs"
+        where = ("clusters", context.cluster.name)
+        context.say("catalog/byo", message, *where, hint="leave the cluster out of the entry's `clusters`")
 
 
 def _list(names: Iterable[str]) -> str:

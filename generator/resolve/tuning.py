@@ -1,10 +1,22 @@
 """A `Tuning` on one cluster becomes a `TuningPlacement`."""
 
+from fnmatch import fnmatchcase
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from generator.facts import Admission
 from generator.model import Tuning
 from generator.placement import TuningPlacement
 from generator.resolve.context import Context, claims, external_secrets, labels
 from generator.resolve.engine import config_map
-from generator.resolve.requirements import check_name, check_namespace, check_sku, check_token
+from generator.resolve.requirements import (
+    check_name,
+    check_namespace,
+    check_plain,
+    check_provisioned,
+    check_sku,
+    check_token,
+)
 
 
 def resolve_tuning(context: Context[Tuning]) -> TuningPlacement:
@@ -15,7 +27,9 @@ def resolve_tuning(context: Context[Tuning]) -> TuningPlacement:
     check_namespace(context, namespace, spec.owner)
     check_sku(context, sku, "gpu", required=True)
     check_token(context, spec.token, "token")
+    check_provisioned(context, "Tuning")
     _check_preset(context)
+    _check_urls(context)
     image = spec.output.image
     config = {"training_config": spec.config} if spec.config else None
     return TuningPlacement(
@@ -51,8 +65,27 @@ def _check_preset(context: Context[Tuning]) -> None:
     known = context.facts.kaito.preset(spec.preset)
     if replacement:
         message = f"KAITO has no preset `{spec.preset}` any more"
-        context.say("catalog/retired-preset", message, "preset", hint=replacement)
+        context.say("catalog/retired-preset", message, "preset", hint=f"use `{replacement}`")
     elif known is None or not known.tuning:
         names = sorted(preset.name for preset in context.facts.kaito.presets.values() if preset.tuning)
         hint = "presets that can: " + ", ".join(f"`{name}`" for name in names)
         context.say("catalog/preset", f"KAITO cannot tune `{spec.preset}`", "preset", hint=hint)
+
+
+def _check_urls(context: Context[Tuning]) -> None:
+    """KAITO refuses to download from where only the cluster can reach: the controller is no proxy into it."""
+    for index, url in enumerate(context.entry.value.spec.input.urls or ()):
+        check_plain(context, url, "input", "urls", index)
+        if _is_private(url, context.facts.kaito.admission):
+            message = "KAITO downloads training data from public addresses only"
+            hint = "put the data on a volume and use `input.claim`, or offer it at a public address"
+            context.say("catalog/private-url", message, "input", "urls", index, hint=hint)
+
+
+def _is_private(url: str, admission: Admission) -> bool:
+    try:
+        host = (urlsplit(url).hostname or "").rstrip(".").lower()
+        address = ip_address(host)
+    except ValueError:
+        return "." not in host or any(fnmatchcase(host, pattern) for pattern in admission.blocked_hosts)
+    return any(address in network for network in admission.blocked_networks)

@@ -1,0 +1,1 @@
+"""The strict JSON Schemas that the schema check reads, distilled from the CRDs of the kinds that we emit."""

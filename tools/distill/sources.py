@@ -1,0 +1,138 @@
+"""Which CRDs make up our schemas, and where does each one come from?
+
+Go modules are pinned by `tools/crd-modules/go.mod` and checked by its `go.sum`; the rest is in `tools/crds/`. Where
+clusters run several releases we take the oldest, since a later one only adds fields: Gateway API v1.3.0, which AKS
+installs with Kubernetes 1.34, and Istio 1.29.
+"""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+TOOLS = Path(__file__).resolve().parent.parent
+GO_MOD = TOOLS / "crd-modules" / "go.mod"
+TIMEOUT = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Some kinds of one file; an empty module means a file in `tools/crds/`."""
+
+    module: str
+    file: str
+    versions: dict[str, tuple[str, ...]]
+    """The versions wanted of each kind."""
+    group: str = ""
+    """The group to use instead of the CRD's own, for a copy of the kind that another vendor serves."""
+
+
+OPERATOR = "github.com/prometheus-operator/prometheus-operator"
+MONITORS = "example/prometheus-operator-crd/monitoring.coreos.com_{}.yaml"
+GATEWAY = "config/crd/standard/gateway.networking.k8s.io_{}.yaml"
+AZURE = "azmonitoring.coreos.com"
+"""Azure's managed Prometheus serves the operator's monitors under this group, with the same fields."""
+
+SOURCES = (
+    Source("", "kaito.sh_workspaces.yaml", {"Workspace": ("v1alpha1", "v1beta1")}),
+    Source("", "kaito.sh_inferencesets.yaml", {"InferenceSet": ("v1alpha1", "v1beta1")}),
+    Source("", "kaito.sh_ragengines.yaml", {"RAGEngine": ("v1alpha1", "v1beta1")}),
+    Source("", "kaito.sh_multiroleinferences.yaml", {"MultiRoleInference": ("v1alpha1",)}),
+    Source("", "kaito.sh_modelmirrors.yaml", {"ModelMirror": ("v1alpha1",)}),
+    Source("", "inference.networking.k8s.io_inferencepools.yaml", {"InferencePool": ("v1",)}),
+    Source("sigs.k8s.io/gateway-api", GATEWAY.format("gateways"), {"Gateway": ("v1",)}),
+    Source("sigs.k8s.io/gateway-api", GATEWAY.format("httproutes"), {"HTTPRoute": ("v1",)}),
+    Source("sigs.k8s.io/gateway-api", GATEWAY.format("grpcroutes"), {"GRPCRoute": ("v1",)}),
+    Source("sigs.k8s.io/gateway-api", GATEWAY.format("referencegrants"), {"ReferenceGrant": ("v1beta1",)}),
+    Source(OPERATOR, MONITORS.format("podmonitors"), {"PodMonitor": ("v1",)}),
+    Source(OPERATOR, MONITORS.format("servicemonitors"), {"ServiceMonitor": ("v1",)}),
+    Source(OPERATOR, MONITORS.format("prometheusrules"), {"PrometheusRule": ("v1",)}),
+    Source(OPERATOR, MONITORS.format("podmonitors"), {"PodMonitor": ("v1",)}, AZURE),
+    Source(OPERATOR, MONITORS.format("servicemonitors"), {"ServiceMonitor": ("v1",)}, AZURE),
+    Source("github.com/argoproj/argo-cd/v3", "manifests/crds/application-crd.yaml", {"Application": ("v1alpha1",)}),
+    Source("github.com/argoproj/argo-cd/v3", "manifests/crds/appproject-crd.yaml", {"AppProject": ("v1alpha1",)}),
+    Source(
+        "github.com/external-secrets/external-secrets",
+        "config/crds/bases/external-secrets.io_externalsecrets.yaml",
+        {"ExternalSecret": ("v1",)},
+    ),
+    Source(
+        "istio.io/api",
+        "kubernetes/customresourcedefinitions.gen.yaml",
+        {
+            "AuthorizationPolicy": ("v1",),
+            "DestinationRule": ("v1",),
+            "PeerAuthentication": ("v1",),
+            "RequestAuthentication": ("v1",),
+        },
+    ),
+    Source("sigs.k8s.io/karpenter", "pkg/apis/crds/karpenter.sh_nodeclaims.yaml", {"NodeClaim": ("v1",)}),
+    Source("sigs.k8s.io/karpenter", "pkg/apis/crds/karpenter.sh_nodepools.yaml", {"NodePool": ("v1",)}),
+    Source(
+        "github.com/kedacore/keda/v2", "config/crd/bases/keda.sh_scaledobjects.yaml", {"ScaledObject": ("v1alpha1",)}
+    ),
+    Source(
+        "github.com/kedacore/keda/v2",
+        "config/crd/bases/keda.sh_triggerauthentications.yaml",
+        {"TriggerAuthentication": ("v1alpha1",)},
+    ),
+)
+
+
+class NoModuleError(Exception):
+    """A module cannot be had: no Go, no network, or a sum that does not match."""
+
+
+def crds(folders: dict[str, Path], sources: Iterable[Source] = SOURCES) -> Iterator[tuple[dict[str, Any], str]]:
+    """Each wanted CRD with a wanted version; `folders` says where each module lies."""
+    for source in sources:
+        text = (folders[source.module] / source.file).read_text("utf-8")
+        found = {crd["spec"]["names"]["kind"]: crd for crd in yaml.load_all(text, yaml.CSafeLoader) if crd}
+        for kind, versions in source.versions.items():
+            crd = found[kind]
+            spec = {**crd["spec"], "group": source.group or crd["spec"]["group"]}
+            yield from (({**crd, "spec": spec}, version) for version in versions)
+
+
+def fetch() -> dict[str, Path]:
+    """The folder of each module in Go's cache, downloaded where it is not there yet."""
+    wanted = [f"{module}@{version}" for module, version in pinned(GO_MOD.read_text("utf-8")).items()]
+    try:
+        done = subprocess.run(
+            ["go", "mod", "download", "-json", *wanted],
+            cwd=GO_MOD.parent,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+    except OSError as error:
+        raise NoModuleError(f"cannot start `go`: {error.strerror}") from error
+    folders = {"": TOOLS / "crds"}
+    for module in _documents(done.stdout):
+        if "Error" in module:
+            raise NoModuleError(f"cannot download `{module['Path']}`: {module['Error']}")
+        folders[module["Path"]] = Path(module["Dir"])
+    if done.returncode:
+        raise NoModuleError(f"`go mod download` failed: {' '.join(done.stderr.split())}")
+    return folders
+
+
+def pinned(go_mod: str) -> dict[str, str]:
+    """Module and version of each `require`. Named with its version, a module is loaded without its dependencies."""
+    return dict(re.findall(r"^\t(\S+) (v\S+)$", go_mod, re.MULTILINE))
+
+
+def _documents(text: str) -> Iterator[dict[str, Any]]:
+    """The objects of a stream of JSON, one after the other without a separator."""
+    decoder = json.JSONDecoder()
+    at = 0
+    while at < len(text.rstrip()):
+        document, end = decoder.raw_decode(text, at)
+        yield document
+        at = end + len(text[end:]) - len(text[end:].lstrip())
