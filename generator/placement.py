@@ -190,6 +190,11 @@ class ModelPlacement(Placement):
         return {key: value for key, value in self.annotations.items() if key.startswith("kaito.sh/")}
 
     @property
+    def child_resource(self) -> dict[str, str]:
+        """What an InferenceSet's Workspaces run on; nothing where KAITO provisions no nodes."""
+        return {"instanceType": self.instance_type} if self.instance_type else {}
+
+    @property
     def pod_labels(self) -> dict[str, str]:
         """Labels of our own pod; the identity webhook does nothing without its own."""
         identity = {"azure.workload.identity/use": "true"} if self.pod and self.pod.workload_identity else {}

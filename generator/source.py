@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from generator.finding import Finding, Place
+from generator.yamlout import UNCARRIED
 
 MAX_BYTES = 256 * 1024
 """No catalog entry comes near this; a file beyond it is a mistake or an attack."""
@@ -245,6 +246,10 @@ class _Reader:
 
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
         word: str = node.value
+        if UNCARRIED.search(word):
+            message = "holds a control character that does not survive the way to the cluster"
+            self._say(self.places[path], "yaml/character", message, "remove it")
+            return ""
         if node.style:
             return word
         return self._plain(word, self.places[path])

@@ -54,6 +54,8 @@ def _hole(text: str, value: Any, kind: type[Hole] = Hole) -> Hole:
 
 def _finalize(value: Any) -> Hole:
     """Jinja's last step for each hole: the auto-escape."""
+    if isinstance(value, jinja2.Undefined):
+        str(value)  # says which name is missing
     return value if isinstance(value, Hole) else _hole(yamlout.scalar(value), value)
 
 

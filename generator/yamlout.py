@@ -11,13 +11,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-WORD = re.compile(r"(?:[A-Za-z/]|--[a-z])(?:[A-Za-z0-9_./@+=?%&~-]|:(?=[^ ])|(?<![ :]) (?=[A-Za-z0-9/(]))*(?<![ :])")
+WORD = re.compile(r"(?:[A-Za-z/]|--[a-z])(?:[A-Za-z0-9_./@+=%&~-]|:(?=[^ ])|(?<![ :]) (?=[A-Za-z0-9/(]))*(?<![ :])")
 """Plain: starts with a letter, a slash or a flag's dashes, and has no sign that means anything in block or flow."""
 AMOUNT = re.compile(r"[1-9][0-9]*(?:Ki|Mi|Gi|Ti|[smh])")
 """Quantities and durations, which nobody reads as a number."""
 SPECIAL = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf", "infinity"})
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-SURROGATE = re.compile("[\ud800-\udfff]")
+UNCARRIED = re.compile("[\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+"""What does not survive kustomize: Go's writer leaves these as they are, and its reader refuses or changes them."""
+LONGEST_KEY = 1000
+"""YAML limits a key before its colon to 1,024 characters; a longer one is written with `?`."""
 NOT_LITERAL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]| (?:\n|$)")
 """What a literal block cannot hold: characters that need an escape, tabs, and lines that end in a space."""
 
@@ -29,7 +32,7 @@ def scalar(value: Scalar) -> str:
     """One line of YAML that every reader takes for exactly `value`, as a value or a key, in block or flow style.
 
     Raises:
-        ValueError: a lone surrogate, an infinity or a NaN, which no YAML can carry as they are.
+        ValueError: an infinity, a NaN, a lone surrogate or a control character that would not survive the way.
         TypeError: not a scalar.
     """
     if isinstance(value, str):
@@ -53,8 +56,8 @@ def _text(value: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    if SURROGATE.search(value):
-        raise ValueError(f"a lone surrogate has no place in YAML: {value!a}")
+    if UNCARRIED.search(value):
+        raise ValueError(f"a character that no tool carries through YAML: {value!a}")
     return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
 
 
@@ -79,7 +82,7 @@ def block(value: Any, indent: int) -> str:
 
 def _literal(value: str, indent: int) -> str:
     """A literal block where one can hold the text as it is, else a quoted scalar."""
-    if value[0] in " \n" or value.endswith("\n\n") or NOT_LITERAL.search(value) or SURROGATE.search(value):
+    if value[0] in " \n" or value.endswith("\n\n") or NOT_LITERAL.search(value):
         return scalar(value)
     header = "|" if value.endswith("\n") else "|-"
     lines = value.removesuffix("\n").split("\n")
@@ -98,11 +101,18 @@ def _lines(value: Any) -> Iterator[str]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
             first, *rest = block(inner, 2).split("\n")
-            yield f"{scalar(key)}: {first}" if first else f"{scalar(key)}:"
+            yield from _key(scalar(key), first)
             yield from rest
     else:
         for inner in value:
             yield from _item(inner)
+
+
+def _key(key: str, first: str) -> Iterator[str]:
+    if len(key) > LONGEST_KEY:
+        yield f"? {key}"
+        key = ""
+    yield f"{key}: {first}" if first else f"{key}:"
 
 
 def _item(value: Any) -> Iterator[str]:

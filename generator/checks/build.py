@@ -89,7 +89,7 @@ def _build(repository: Repository, unit: str, shared: str) -> Built:
     key = hashlib.sha256(f"{_digest_of(repository.root, (unit,))}{shared}{_kubectl_version()}".encode()).hexdigest()
     kept = repository.cache / "kustomize" / f"{key}.yaml"
     if kept.is_file():
-        return Built(unit, _objects(kept.read_text("utf-8")))
+        return Built(unit, read_built(kept.read_text("utf-8")))
     result = subprocess.run(
         [str(kubectl()), "kustomize", str(repository.root / unit)],
         capture_output=True,
@@ -100,11 +100,24 @@ def _build(repository: Repository, unit: str, shared: str) -> Built:
     if result.returncode:
         return Built(unit, error=" ".join(result.stderr.split()))
     _keep(kept, result.stdout)
-    return Built(unit, _objects(result.stdout))
+    return Built(unit, read_built(result.stdout))
 
 
-def _objects(text: str) -> tuple[dict[str, Any], ...]:
-    return tuple(body for body in yaml.load_all(text, yaml.CSafeLoader) if body)
+class _Loader(yaml.CSafeLoader):
+    """PyYAML gives a plain `=` or `<<` a type of its own, of which Go's writer knows nothing."""
+
+
+def _as_text(_loader: _Loader, node: yaml.ScalarNode) -> str:
+    return str(node.value)
+
+
+for _tag in ("value", "merge"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _as_text)
+
+
+def read_built(text: str) -> tuple[dict[str, Any], ...]:
+    """The objects in kustomize's output."""
+    return tuple(body for body in yaml.load_all(text, _Loader) if body)
 
 
 def _keep(path: Path, text: str) -> None:
