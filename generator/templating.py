@@ -6,6 +6,7 @@ structure of a rendered document depends only on its literal parts: that *skelet
 values are put into fresh copies of it. Parsing 3,000 documents would cost more than everything else together.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,19 @@ def _comment(value: str) -> Hole:
     return _hole(yamlout.comment(value), value, CommentHole)
 
 
+def _bytecode_cache(folder: Path) -> jinja2.BytecodeCache | None:
+    """Compiled templates beside their sources, as Python keeps its own: compiling them takes longer than rendering.
+
+    Jinja judges each by a hash of its source. Where the folder cannot be written, there is none.
+    """
+    kept = folder / "__pycache__"
+    try:
+        kept.mkdir(exist_ok=True)
+    except OSError:
+        return None
+    return jinja2.FileSystemBytecodeCache(str(kept)) if os.access(kept, os.W_OK) else None
+
+
 class Templates:
     """The templates below one folder; `render` names them by their path in it."""
 
@@ -85,6 +99,7 @@ class Templates:
             undefined=jinja2.StrictUndefined,
             finalize=_finalize,
             auto_reload=False,
+            bytecode_cache=_bytecode_cache(folder),
         )
         self._environment.filters = {"block": _block, "comment": _comment}
         self._skeletons: dict[tuple[str, ...], Any] = {}

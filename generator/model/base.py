@@ -116,7 +116,11 @@ Switch = Annotated[bool, Field(strict=True)]
 
 
 class Strict(BaseModel):
-    """A closed, immutable piece of an entry, spelled in camelCase."""
+    """A closed, immutable piece of an entry, spelled in camelCase.
+
+    Defaults that are models are made by `model_construct`: a validated one would build its validator at import, and
+    building them all takes longer than rendering a fleet.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, defer_build=True)
 

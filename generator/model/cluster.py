@@ -116,7 +116,7 @@ class Gateway(Strict):
     host: Hostname | None = Field(None, description="Host name of the listener; left out: any")
     tls: Tls | None = None
     auth: Auth | None = None
-    autoscaling: GatewayAutoscaling = GatewayAutoscaling()
+    autoscaling: GatewayAutoscaling = GatewayAutoscaling.model_construct()
     min_available: PositiveInt = 1
 
     @model_validator(mode="after")
@@ -172,10 +172,10 @@ class ClusterSpec(Strict):
     azure: Azure
     kubernetes: KubernetesMinor
     kaito: Kaito
-    operators: Operators = Operators()
+    operators: Operators = Operators.model_construct()
     namespaces: dict[DnsLabel, Namespace] = Field(min_length=1)
     gitops: GitOps
-    gateway: Gateway = Gateway()
+    gateway: Gateway = Gateway.model_construct()
     monitoring: Monitoring
     secrets: Secrets
     identities: dict[DnsLabel, Uuid] = Field(
@@ -185,7 +185,7 @@ class ClusterSpec(Strict):
         (), description="Where `egress: restricted` models may connect to: private endpoints"
     )
     skus: Annotated[tuple[VmSize, ...], Field(min_length=1)]
-    quota: ClusterQuota = ClusterQuota()
+    quota: ClusterQuota = ClusterQuota.model_construct()
     policies: Literal["Warn", "Deny"] = "Deny"
     images: Images
 

@@ -189,8 +189,8 @@ class Amounts(Strict):
 
 
 class Resources(Strict):
-    requests: Amounts = Amounts()
-    limits: Amounts = Amounts()
+    requests: Amounts = Amounts.model_construct()
+    limits: Amounts = Amounts.model_construct()
 
 
 class Probe(Strict):
@@ -203,8 +203,8 @@ class Probe(Strict):
 
 
 class Probes(Strict):
-    liveness: Probe = Probe(initialDelaySeconds=300, periodSeconds=30)
-    readiness: Probe = Probe(initialDelaySeconds=60)
+    liveness: Probe = Probe.model_construct(initial_delay_seconds=300, period_seconds=30)
+    readiness: Probe = Probe.model_construct(initial_delay_seconds=60)
 
 
 class Serving(Strict):
@@ -225,8 +225,8 @@ class Serving(Strict):
         default_factory=dict, description="Further engine arguments, without dashes"
     )
     env: dict[EnvName, OneLine] = Field(default_factory=dict, description="No secrets here")
-    resources: Resources = Resources()
-    probes: Probes = Probes()
+    resources: Resources = Resources.model_construct()
+    probes: Probes = Probes.model_construct()
     performance_mode: Literal["balanced", "interactivity", "throughput"] | None = None
     benchmark: Switch = Field(True, description="KAITO's start-up benchmark; a model that fails it never gets ready")
     node_labels: dict[LabelKey, LabelValue] = Field(
@@ -299,9 +299,9 @@ class ModelSpec(Strict):
     license: Name = Field(description="SPDX identifier or the licence's name")
     source: Source
     architecture: Architecture | None = None
-    serving: Serving = Serving()
-    route: Route = Route()
-    slo: Slo = Slo()
+    serving: Serving = Serving.model_construct()
+    route: Route = Route.model_construct()
+    slo: Slo = Slo.model_construct()
     identity: Identity | None = None
     egress: Literal["open", "restricted"] = "open"
     rollout: Rollout = Field("BlueGreen", description="What happens to an edit that cannot be made in place")
