@@ -1,5 +1,6 @@
 """The catalog on disk becomes typed entries; every mistake of every file is reported at once."""
 
+import copy
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
@@ -75,16 +76,13 @@ def _load_file(catalog: Catalog, kind: str, path: FilePath, name: str) -> list[F
     raw, findings = _read(path, name)
     file, more = read_source(name, raw) if raw is not None else (None, [])
     findings += more
-    value = None
-    if file is not None and file.data is not None:
-        value, more = parse_entry(file, kind)
-        said = {finding.where for finding in findings}
-        findings += [finding for finding in more if finding.where not in said]
+    value, more = parse_entry(file, kind) if file is not None and file.data is not None else (None, [])
     if file is None or value is None or findings:
         catalog.broken.add((kind, path.stem))
     else:
         catalog.of_kind(kind)[value.metadata.name] = Entry(value, file)
-    return findings
+    said = {finding.where for finding in findings}
+    return findings + [finding for finding in more if finding.where not in said]
 
 
 def _read(path: FilePath, name: str) -> tuple[bytes | None, list[Finding]]:
@@ -103,7 +101,11 @@ def _read(path: FilePath, name: str) -> tuple[bytes | None, list[Finding]]:
 
 
 def parse_entry(file: SourceFile, kind: str) -> tuple[EntryBase | None, list[Finding]]:
-    """Type one file's data as an entry of `kind`, the kind that its folder holds."""
+    """Type one file's data as an entry of `kind`, the kind that its folder holds.
+
+    Where unknown fields are the only mistakes, the entry is typed without them, so that what its other fields get wrong
+    is said in the same run.
+    """
     data = file.data
     if not isinstance(data, dict):
         hint = "an entry starts with `apiVersion`, `kind`, `metadata` and `spec`"
@@ -116,7 +118,23 @@ def parse_entry(file: SourceFile, kind: str) -> tuple[EntryBase | None, list[Fin
         return model.model_validate(data), []
     except ValidationError as error:
         records: list[Any] = [*error.errors(include_url=False)]
-        return None, sorted({_finding(file, record, model) for record in records if not is_noise(record)})
+        findings = sorted({_finding(file, record, model) for record in records if not is_noise(record)})
+        only_unknown = all(record["type"] == "extra_forbidden" for record in records)
+        return _typed_without(model, data, [record["loc"] for record in records]) if only_unknown else None, findings
+
+
+def _typed_without(model: type[EntryBase], data: dict[str, Any], unknown: list[Path]) -> EntryBase | None:
+    """The entry without its unknown fields; None where it is wrong without them too."""
+    known = copy.deepcopy(data)
+    for *above, name in unknown:
+        node: Any = known
+        for part in above:
+            node = node[part]
+        del node[name]
+    try:
+        return model.model_validate(known)
+    except ValidationError:
+        return None
 
 
 def _finding(file: SourceFile, record: Any, model: type[EntryBase]) -> Finding:

@@ -36,9 +36,10 @@ def say(text: str) -> None:
 
 
 def refuse(findings: Sequence[Finding], done: str) -> None:
-    """Print the findings and end with exit 1."""
-    click.echo(write_findings(findings, "text"), err=True)
-    say(f"{summary(findings)}; {done}")
+    """Print the errors and end with exit 1; warnings would only hide them."""
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    click.echo(write_findings(errors, "text"), err=True)
+    say(f"{summary(errors)}; {done}")
     raise SystemExit(FINDINGS)
 
 

@@ -57,11 +57,22 @@ def _placeholders(context: Context[Cluster]) -> None:
         ),
         *((("identities", name), value) for name, value in spec.identities.items()),
     ]
-    for where, value in found:
-        if value.startswith(PLACEHOLDER_REGISTRY) or value.endswith(PLACEHOLDER_DIGEST) or value == PLACEHOLDER_UUID:
-            message = f"`{value}` is a placeholder"
-            hint = "put the real one here, or mark the cluster `sample: true`"
-            context.say("catalog/placeholder", message, *where, hint=hint, warning=spec.sample or not context.is_prod)
+    held = [(where, value) for where, value in found if _is_placeholder(value)]
+    if spec.sample and held:
+        names = ", ".join(f"`{'.'.join(where)}`" for where, _ in held)
+        message = f"cluster `{context.cluster.name}` is a sample: {names} hold placeholders"
+        context.say(
+            "catalog/placeholder", message, "sample", hint="put the real values in before it is used", warning=True
+        )
+        return
+    for where, value in held:
+        hint = "put the real one here, or mark the cluster `sample: true`"
+        warning = not context.is_prod
+        context.say("catalog/placeholder", f"`{value}` is a placeholder", *where, hint=hint, warning=warning)
+
+
+def _is_placeholder(value: str) -> bool:
+    return value.startswith(PLACEHOLDER_REGISTRY) or value.endswith(PLACEHOLDER_DIGEST) or value == PLACEHOLDER_UUID
 
 
 def _images(context: Context[Cluster]) -> list[tuple[str, str]]:
