@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import click
 
-from generator.cli.render import compile_or_refuse
+from generator.cli.rendering import compile_or_refuse
 from generator.cli.session import check_clusters, repository_of
 from generator.compile import Compiled
 from generator.placement import ModelPlacement, Placement, RagPlacement

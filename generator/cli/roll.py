@@ -2,7 +2,7 @@
 
 import click
 
-from generator.cli.render import compile_or_refuse, plan_tree, write
+from generator.cli.rendering import compile_or_refuse, plan_tree, write
 from generator.cli.session import repository_of, say
 from generator.compile import Request
 from generator.finding import CannotRunError

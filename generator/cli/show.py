@@ -7,7 +7,7 @@ import click
 
 from generator import yamlout
 from generator.cli.list import fleet
-from generator.cli.render import compile_or_refuse
+from generator.cli.rendering import compile_or_refuse
 from generator.cli.session import repository_of
 from generator.compile import Compiled
 from generator.finding import CannotRunError

@@ -5,13 +5,9 @@ from ipaddress import IPv4Network
 from generator.facts import release_order
 from generator.model import Cluster
 from generator.resolve.context import Context
+from generator.resolve.placeholders import is_placeholder
 from generator.resolve.requirements import check_plain
 from generator.words import did_you_mean
-
-PLACEHOLDER_REGISTRY = "registry.example.com/"
-PLACEHOLDER_DIGEST = "sha256:" + "0" * 64
-PLACEHOLDER_UUID = "00000000-0000-0000-0000-000000000000"
-
 
 SHARED_FOLDERS = frozenset({"base", "components"})
 """Folders beside the clusters' own, below `clusters/`."""
@@ -57,7 +53,7 @@ def _placeholders(context: Context[Cluster]) -> None:
         ),
         *((("identities", name), value) for name, value in spec.identities.items()),
     ]
-    held = [(where, value) for where, value in found if _is_placeholder(value)]
+    held = [(where, value) for where, value in found if is_placeholder(value)]
     if spec.sample and held:
         names = ", ".join(f"`{'.'.join(where)}`" for where, _ in held)
         message = f"cluster `{context.cluster.name}` is a sample: {names} hold placeholders"
@@ -69,10 +65,6 @@ def _placeholders(context: Context[Cluster]) -> None:
         hint = "put the real one here, or mark the cluster `sample: true`"
         warning = not context.is_prod
         context.say("catalog/placeholder", f"`{value}` is a placeholder", *where, hint=hint, warning=warning)
-
-
-def _is_placeholder(value: str) -> bool:
-    return value.startswith(PLACEHOLDER_REGISTRY) or value.endswith(PLACEHOLDER_DIGEST) or value == PLACEHOLDER_UUID
 
 
 def _images(context: Context[Cluster]) -> list[tuple[str, str]]:

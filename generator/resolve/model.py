@@ -6,6 +6,7 @@ from generator.placement import AdapterSource, ConfigMap, ModelPlacement, Servic
 from generator.resolve.context import Context, external_secrets, labels
 from generator.resolve.engine import check_flags, preset_config, served_name
 from generator.resolve.model_rules import check_model
+from generator.resolve.placeholders import check_placeholders
 from generator.resolve.pod import blob_pv, build_pod, service_account_name, volume_claims
 from generator.resolve.requirements import check_kind, check_name, check_namespace, check_operator, check_sku
 from generator.resolve.routing import build_route
@@ -30,6 +31,7 @@ def resolve_model(context: Context[Model], tuned: TUNED) -> ModelPlacement:
     check_sku(context, override.sku, spec.serving.device, required=not byo)
     check_flags(context)
     check_model(context, byo=byo)
+    check_placeholders(context)
     if kind == "InferenceSet":
         check_kind(context, kind, "clusters", context.cluster.name, "autoscale" if override.autoscale else "replicas")
     hub = spec.source.preset or spec.source.hugging_face
