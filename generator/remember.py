@@ -20,6 +20,7 @@ from generator.repository import Repository
 GENERATOR = Path(__file__).parent
 INPUTS = ("catalog", "clusters")
 COMPILED = "__pycache__"
+"""Made from the sources beside it, and judged by them, by Python and by Jinja."""
 
 
 class OddFileError(Exception):
@@ -65,9 +66,10 @@ class Memory:
         try:
             for name in _packages(sys.path):
                 digest.update(f"{name}\0".encode())
-            for folder in (self._generator, *(self._repository.root / name for name in INPUTS)):
-                digest.update(b"\0folder\0")
-                for part in _contents(str(folder)):
+            for part in _contents(self._generator, besides=COMPILED):
+                digest.update(part)
+            for name in INPUTS:
+                for part in _contents(self._repository.root / name):
                     digest.update(part)
         except (OSError, OddFileError):
             return None
@@ -81,22 +83,30 @@ def memory_of(repository: Repository, environment: Mapping[str, str] = os.enviro
 
 def _packages(search_path: list[str]) -> Iterator[str]:
     """What is installed, by name and version: the names of the folders that installers leave, without reading one."""
-    for folder in search_path:
-        yield folder
-        if os.path.isdir(folder):  # noqa: PTH112 - once per process start, and `Path` costs more than the answer
-            yield from sorted(name for name in os.listdir(folder) if name.endswith((".dist-info", ".pth")))
+    for folder in map(Path, search_path):
+        yield str(folder)
+        if folder.is_dir():
+            yield from sorted(path.name for path in folder.iterdir() if path.suffix in {".dist-info", ".pth"})
 
 
-def _contents(folder: str, inner: str = "") -> Iterator[bytes]:
-    """Every folder and file below one, in a fixed order, each with its length before its bytes."""
+def _contents(folder: Path, besides: str = "") -> Iterator[bytes]:
+    """Every folder and file below one, in a fixed order, each under its name and with its length before its bytes."""
+    if folder.is_symlink():
+        raise OddFileError(folder)
+    yield b"\0top\0"
+    yield from _inside(str(folder), "", besides)
+
+
+def _inside(folder: str, prefix: str, besides: str) -> Iterator[bytes]:
     with os.scandir(folder) as found:
         entries = sorted(found, key=lambda entry: entry.name)
     for entry in entries:
-        name = f"{inner}/{entry.name}"
+        if entry.name == besides:
+            continue
+        name = f"{prefix}/{entry.name}"
         if entry.is_dir(follow_symlinks=False):
-            if entry.name != COMPILED:
-                yield f"\0d{name}\0".encode(errors="surrogateescape")
-                yield from _contents(entry.path, name)
+            yield f"\0d{name}\0".encode(errors="surrogateescape")
+            yield from _inside(entry.path, name, besides)
         elif entry.is_file(follow_symlinks=False):
             data = _read(entry.path)
             yield f"\0f{name}\0{len(data)}\0".encode(errors="surrogateescape")

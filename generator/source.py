@@ -103,8 +103,15 @@ def _decode(name: str, raw: bytes) -> tuple[str | None, list[Finding]]:
         return None, [_finding(Place(name, line), "yaml/encoding", "the file is not UTF-8", "save it as UTF-8")]
 
 
+class _NodeLoader(yaml.CSafeLoader):
+    """Composes nodes without guessing their types: that is done here by the rules of the catalog, and once."""
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:  # noqa: ARG002 - the composer's signature
+        return ""
+
+
 def _only_document(text: str) -> yaml.Node | None:
-    loader = yaml.CSafeLoader(text)
+    loader = _NodeLoader(text)
     try:
         return loader.get_single_node()
     finally:
@@ -216,7 +223,8 @@ class _Reader:
         self.findings: list[Finding] = []
 
     def value(self, node: yaml.Node, path: Path) -> Any:
-        self.places.setdefault(path, _place(self.name, node.start_mark))
+        if path not in self.places:
+            self.places[path] = _place(self.name, node.start_mark)
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         if isinstance(node, yaml.SequenceNode):

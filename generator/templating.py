@@ -7,7 +7,7 @@ values are put into fresh copies of it. Parsing 3,000 documents would cost more 
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ import yaml
 
 from generator import yamlout
 from generator.document import Body
+
+Skeleton = Callable[[list[Any]], Body]
+"""Builds the object of one shape of document from the values of its holes."""
 
 
 class TemplateError(Exception):
@@ -55,9 +58,13 @@ def _hole(text: str, value: Any, kind: type[Hole] = Hole) -> Hole:
 
 def _finalize(value: Any) -> Hole:
     """Jinja's last step for each hole: the auto-escape."""
-    if isinstance(value, jinja2.Undefined):
-        str(value)  # says which name is missing
-    return value if isinstance(value, Hole) else _hole(yamlout.scalar(value), value)
+    if isinstance(value, Hole):
+        return value
+    try:
+        return _hole(yamlout.scalar(value), value)
+    except TypeError:
+        str(value)  # for an unknown name this raises the error that says which one
+        raise
 
 
 def _block(value: Any, indent: int) -> Hole:
@@ -102,7 +109,7 @@ class Templates:
             bytecode_cache=_bytecode_cache(folder),
         )
         self._environment.filters = {"block": _block, "comment": _comment}
-        self._skeletons: dict[tuple[str, ...], Any] = {}
+        self._skeletons: dict[tuple[str, ...], Skeleton] = {}
 
     def render(self, name: str, values: Mapping[str, Any]) -> tuple[str, Body]:
         """The text of one document and the object in it.
@@ -119,15 +126,14 @@ class Templates:
         skeleton = self._skeletons.get(key)
         if skeleton is None:
             skeleton = self._skeletons[key] = _skeleton(name, chunks)
-        holes = [chunk.value for chunk in chunks if isinstance(chunk, Hole)]
+        holes = [_fresh(chunk.value) for chunk in chunks if isinstance(chunk, Hole)]
         # A map or list begins on the next line; nothing else that we render ends a line with a space.
         text = "".join(chunks).replace(" \n", "\n")
-        body: Body = _fill(skeleton, holes)
-        return text, body
+        return text, skeleton(holes)
 
 
-def _skeleton(name: str, chunks: list[str]) -> Any:
-    """Parse the literal parts with a placeholder for each hole."""
+def _skeleton(name: str, chunks: list[str]) -> Skeleton:
+    """Parse the literal parts with a placeholder for each hole, and compile the result to a builder."""
     holes = [chunk for chunk in chunks if isinstance(chunk, Hole)]
     places = {f"kaitopsHole{index}x": Slot(index) for index in range(len(holes))}
     names = iter(places)
@@ -141,7 +147,8 @@ def _skeleton(name: str, chunks: list[str]) -> Any:
     wanted = [index for index, hole in enumerate(holes) if not isinstance(hole, CommentHole)]
     if sorted(found) != wanted or not isinstance(skeleton, dict):
         raise TemplateError(f"{name}: each hole must be one whole scalar of the document, and the document a map")
-    return skeleton
+    builder: Skeleton = eval(f"lambda holes: {_source(skeleton)}")  # noqa: S307 - made of our own templates' literals
+    return builder
 
 
 def _with_slots(node: Any, places: Mapping[str, Slot], found: list[int]) -> Any:
@@ -155,18 +162,22 @@ def _with_slots(node: Any, places: Mapping[str, Slot], found: list[int]) -> Any:
     return node
 
 
-def _fill(node: Any, holes: list[Any]) -> Any:
-    """A fresh object from a skeleton."""
-    kind = type(node)
-    if kind is dict:
-        return {(holes[key.index] if type(key) is Slot else key): _fill(value, holes) for key, value in node.items()}
-    if kind is list:
-        return [_fill(item, holes) for item in node]
-    return _fresh(holes[node.index]) if kind is Slot else node
+def _source(node: Any) -> str:
+    """A Python expression that builds the node anew from `holes`: four times as fast as walking it each time."""
+    if isinstance(node, dict):
+        return "{" + ", ".join(f"{_source(key)}: {_source(value)}" for key, value in node.items()) + "}"
+    if isinstance(node, list):
+        return "[" + ", ".join(_source(item) for item in node) + "]"
+    if isinstance(node, Slot):
+        return f"holes[{node.index}]"
+    if node is None or isinstance(node, str | bool | int | float):
+        return repr(node)
+    raise TemplateError(f"a literal of type {type(node).__name__} has no place in a template; quote it")
 
 
 def _fresh(value: Any) -> Any:
     """A copy that no other document shares."""
-    if isinstance(value, Mapping):
+    kind = type(value)
+    if kind is dict:
         return {key: _fresh(inner) for key, inner in value.items()}
-    return [_fresh(inner) for inner in value] if isinstance(value, list | tuple) else value
+    return [_fresh(inner) for inner in value] if kind is list or kind is tuple else value

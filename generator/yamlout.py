@@ -8,7 +8,7 @@ folded, and there are no anchors.
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 WORD = re.compile(r"(?:[A-Za-z/]|--[a-z])(?:[A-Za-z0-9_./@+=%&~-]|:(?=[^ ])|(?<![ :]) (?=[A-Za-z0-9/(]))*(?<![ :])")
@@ -71,9 +71,9 @@ def _float(value: float) -> str:
 
 def block(value: Any, indent: int) -> str:
     """`value` after `key: `, further lines indented by `indent` spaces: a literal block, map, list or scalar."""
-    if isinstance(value, Mapping | list | tuple):
+    if isinstance(value, dict | list | tuple):
         if not value:
-            return "{}" if isinstance(value, Mapping) else "[]"
+            return "{}" if isinstance(value, dict) else "[]"
         return "\n" + "\n".join(" " * indent + line if line else "" for line in _lines(value))
     if isinstance(value, str) and "\n" in value:
         return _literal(value, indent)
@@ -89,7 +89,7 @@ def _literal(value: str, indent: int) -> str:
     return "\n".join([header, *(" " * indent + line if line else "" for line in lines)])
 
 
-def dump(value: Mapping[str, Any] | Sequence[Any]) -> str:
+def dump(value: dict[str, Any] | list[Any]) -> str:
     """A whole document, with a final newline."""
     if not value:
         return block(value, 0) + "\n"
@@ -98,7 +98,7 @@ def dump(value: Mapping[str, Any] | Sequence[Any]) -> str:
 
 def _lines(value: Any) -> Iterator[str]:
     """The lines of a map or list that is not empty, without indentation."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         for key, inner in value.items():
             first, *rest = block(inner, 2).split("\n")
             yield from _key(scalar(key), first)
@@ -117,7 +117,7 @@ def _key(key: str, first: str) -> Iterator[str]:
 
 def _item(value: Any) -> Iterator[str]:
     """A list item; the lines of a map or list in it stand beside the dash."""
-    if isinstance(value, Mapping | list | tuple) and value:
+    if isinstance(value, dict | list | tuple) and value:
         for number, line in enumerate(_lines(value)):
             yield f"{'  ' if number else '- '}{line}" if line else ""
     else:
