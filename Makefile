@@ -28,7 +28,7 @@ check: $(VENV)/.dev ## ruff, mypy, import contracts and the fast tests: no Go, a
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/kaitops schemas --check
-	@$(BIN)/kaitops render --check
+	@$(BIN)/kaitops render --check --no-cache
 	@$(BIN)/pytest -q -n 2 -m "not slow"
 
 test: $(VENV)/.dev tools ## every test, with kustomize and kubeconform built from pinned sources
