@@ -154,7 +154,7 @@ class _Renderer:
             application(platform, unit, platform.source, namespace, prune_last=True)
             for unit, namespace in (
                 ("gitops", platform.gitops.namespace),
-                ("namespaces", "default"),
+                ("namespaces", platform.gateway.namespace),
                 ("gateway", platform.gateway.namespace),
             )
         ]

@@ -142,23 +142,28 @@ def _quantization(context: Context[Model]) -> None:
         )
 
 
-def _transformers_preset(context: Context[Model]) -> None:
-    """KAITO's transformers runtime reads no inference config: what cannot be honoured is refused."""
+def _transformers(context: Context[Model]) -> None:
+    """The transformers engines take no limits, and KAITO's reads no inference config: what has no effect is refused."""
     spec = context.entry.value.spec
     serving = spec.serving
-    if spec.source.preset is None or serving.runtime == "vllm":
+    if serving.runtime == "vllm":
         return
-    unheard = {
-        "engine": bool(serving.engine),
-        "context": serving.context is not None,
-        "maxConcurrency": serving.max_concurrency is not None,
-        "servedName": serving.served_name is not None,
-        "trustRemoteCode": serving.trust_remote_code,
-    }
+    unheard = {"context": serving.context is not None, "maxConcurrency": serving.max_concurrency is not None}
+    engine = "our own server's transformers engine"
+    if spec.source.preset:
+        engine = "a preset under KAITO's transformers runtime"
+        unheard |= {
+            "engine": bool(serving.engine),
+            "servedName": serving.served_name is not None,
+            "trustRemoteCode": serving.trust_remote_code,
+        }
     for name, is_set in unheard.items():
         if is_set:
-            message = f"`{name}` has no effect on a preset under KAITO's transformers runtime"
+            message = f"`{name}` has no effect on {engine}"
             context.say("catalog/runtime", message, "serving", name, hint="use `runtime: vllm`, or leave it out")
+    if spec.clusters[context.cluster.name].context is not None:
+        where = ("clusters", context.cluster.name, "context")
+        context.say("catalog/runtime", f"`context` has no effect on {engine}", *where, hint="leave it out")
 
 
 def _preset_pod(context: Context[Model]) -> None:
@@ -290,7 +295,7 @@ RULES = (
     _pinned,
     _remote_code,
     _quantization,
-    _transformers_preset,
+    _transformers,
     _preset_pod,
     _own_pod,
     _own_resources,

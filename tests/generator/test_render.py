@@ -113,6 +113,17 @@ def test_every_unit_has_its_application(fleet: Compiled) -> None:
             assert body["spec"]["project"] == f"kaitops-{cluster}"
 
 
+def test_each_application_goes_only_where_its_project_lets_it(fleet: Compiled) -> None:
+    for cluster in fleet.catalog.clusters:
+        project = one(fleet, f"clusters/{cluster}/gitops/appproject.yaml")["spec"]
+        allowed = {(place["server"], place["namespace"]) for place in project["destinations"]}
+        for document in documents(fleet, f"clusters/{cluster}/gitops/"):
+            if document.body["kind"] == "Application":
+                target = document.body["spec"]["destination"]
+                assert (target["server"], target["namespace"]) in allowed, document.path
+                assert document.body["spec"]["source"]["repoURL"] in project["sourceRepos"]
+
+
 def test_images_of_our_own_are_by_digest(fleet: Compiled) -> None:
     for document in documents(fleet):
         template = document.body.get("inference", {}).get("template")
