@@ -12,6 +12,8 @@ from generator.repository import Repository
 
 CHECKS = ("catalog", "drift", "schema", "webhook", "build")
 """In the order in which they run."""
+SKIPPED = {"build": "not selected; the objects of hand-written bases were not looked at"}
+"""What else is not seen when a check is left out."""
 
 
 @dataclass(slots=True)
@@ -35,7 +37,7 @@ def run_checks(
     outcome = Outcome()
     for name in CHECKS:
         if name not in wanted:
-            outcome.skipped[name] = "not selected"
+            outcome.skipped[name] = SKIPPED.get(name, "not selected")
         elif name == "catalog":
             outcome.findings += compiled.findings
             outcome.ran.append(name)
@@ -45,7 +47,7 @@ def run_checks(
         return outcome
     subject = Subject(repository, compiled, compiled.rendering.documents)
     outcome.objects = len(subject.objects)
-    for name, check in _runners(subject).items():
+    for name, check in _runners(subject, with_bases="build" in wanted).items():
         if name in wanted:
             if progress:
                 progress(f"checking {name} ...")
@@ -55,19 +57,20 @@ def run_checks(
     return outcome
 
 
-def _runners(subject: Subject) -> dict[str, Callable[[], Iterator[Finding]]]:
+def _runners(subject: Subject, *, with_bases: bool) -> dict[str, Callable[[], Iterator[Finding]]]:
     return {
         "drift": lambda: drift.check(subject),
-        "schema": lambda: _schema(subject),
+        "schema": lambda: _schema(subject, with_bases=with_bases),
         "webhook": lambda: webhook.check(subject.objects, subject.compiled.facts.kaito, _byo(subject)),
         "build": lambda: build.check(subject),
     }
 
 
-def _schema(subject: Subject) -> Iterator[Finding]:
+def _schema(subject: Subject, *, with_bases: bool) -> Iterator[Finding]:
     """Rendered files by themselves, and the objects of units with a base as kustomize builds them."""
     by_minor: dict[str, list[Document]] = {}
-    for document in (*subject.documents, *build.platform_objects(subject)):
+    built = build.platform_objects(subject) if with_bases else ()
+    for document in (*subject.documents, *built):
         by_minor.setdefault(subject.minor(document), []).append(document)
     for minor, documents in by_minor.items():
         yield from schema.check(documents, minor)
