@@ -1,4 +1,4 @@
-"""Does kubeconform, which knows nothing of ours, accept every object that the committed units build to?
+"""Does kubeconform, which knows nothing of ours, accept every committed file, and every object that the units build to?
 
 Nothing is skipped and nothing is fetched: a kind without a schema is a failure, and so is an object that was built but
 not counted. Kubernetes' own kinds are judged by the schemas of the cluster's minor, the others by `generator/schemas`.
@@ -45,6 +45,7 @@ class Report:
 class Fleet:
     """What kustomize wrote for each unit of a cluster, and the folder with the schemas of its Kubernetes."""
 
+    cluster: str
     units: Mapping[str, str]
     schemas: Path
 
@@ -68,7 +69,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     entry = yaml.safe_load((ROOT / "catalog" / "clusters" / f"{cluster}.yaml").read_text())
     schemas = tmp_path_factory.mktemp(f"schemas-{cluster}")
     write_core_schemas(entry["spec"]["kubernetes"], schemas)
-    return Fleet(built, schemas)
+    return Fleet(cluster, built, schemas)
 
 
 def build(unit: Path) -> str:
@@ -117,6 +118,19 @@ def conform(files: Iterable[Path], core: Path) -> Report:
     return Report(done.returncode, answer["summary"], complaints)
 
 
+def committed(clusters: Path, cluster: str) -> list[Path]:
+    """The files of a cluster and of what its units build on, without those that kustomize reads as patches."""
+    files = [file for part in (cluster, "base", "components") for file in (clusters / part).rglob("*.yaml")]
+    roots = [file for file in files if file.name == "kustomization.yaml"]
+    patches = {(root.parent / path).resolve() for root in roots for path in patch_paths(root)}
+    return sorted(file for file in files if file.resolve() not in patches)
+
+
+def patch_paths(kustomization: Path) -> list[str]:
+    patches = yaml.safe_load(kustomization.read_text()).get("patches", ())
+    return [patch["path"] for patch in patches if "path" in patch]
+
+
 def write(folder: Path, name: str, text: str) -> Path:
     file = folder / f"{name}.yaml"
     file.write_text(text)
@@ -134,6 +148,24 @@ def test_every_object_of_every_unit_conforms(fleet: Fleet, tmp_path: Path) -> No
     assert report.complaints == ()
     assert report.counts == {"valid": len(fleet.objects), "invalid": 0, "errors": 0, "skipped": 0}
     assert report.exit_status == 0
+
+
+def test_every_committed_file_conforms(fleet: Fleet) -> None:
+    files = committed(ROOT / "clusters", fleet.cluster)
+    documents = [each for file in files for each in yaml.load_all(file.read_text(), yaml.CSafeLoader) if each]
+    assert {each["kind"] for each in documents} >= {"Kustomization", "Component"}
+    report = conform(files, fleet.schemas)
+    assert report.complaints == ()
+    assert report.counts == {"valid": len(documents), "invalid": 0, "errors": 0, "skipped": 0}
+
+
+def test_only_what_kustomize_reads_as_a_patch_is_no_object(tmp_path: Path) -> None:
+    unit, base = tmp_path / "dev" / "phi", tmp_path / "base" / "gateway"
+    for folder in (unit, base):
+        folder.mkdir(parents=True)
+        (folder / "patch.yaml").write_text("spec: {}\n")
+    (unit / "kustomization.yaml").write_text("patches: [{path: patch.yaml}, {patch: '- op: remove'}]\n")
+    assert committed(tmp_path, "dev") == [base / "patch.yaml", unit / "kustomization.yaml"]
 
 
 def test_a_misspelt_field_is_reported_in_every_kind(fleet: Fleet, tmp_path: Path) -> None:

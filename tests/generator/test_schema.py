@@ -10,6 +10,7 @@ import yaml
 from jsonschema_rs import Draft202012Validator
 
 from generator.checks.schema import check, core
+from generator.checks.schema.duplicates import duplicates, lists_of
 from generator.checks.schema.shape import SCHEMAS
 from generator.checks.schema.wording import spell
 from generator.document import Document
@@ -143,6 +144,30 @@ kind: DestinationRule
 metadata: {name: phi, namespace: chat}
 spec: {host: phi-epp, trafficPolicy: {tls: {mode: DISABLE}}}
 """
+TELEMETRY = """
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: access, namespace: gateway}
+spec: {accessLogging: [{providers: [{name: envoy}]}]}
+"""
+GIT = """
+apiVersion: source.toolkit.fluxcd.io/v1
+kind: GitRepository
+metadata: {name: fleet, namespace: flux-system}
+spec: {interval: 1m, url: "https://git.example.com/fleet", ref: {branch: main}}
+"""
+SYNC = """
+apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {name: phi, namespace: flux-system}
+spec:
+  interval: 10m
+  path: ./clusters/dev/phi
+  prune: true
+  sourceRef: {kind: GitRepository, name: fleet}
+  dependsOn: [{name: namespaces}]
+  healthCheckExprs: [{apiVersion: kaito.sh/v1beta1, kind: Workspace, current: "has(status.conditions)"}]
+"""
 KUSTOMIZATION = """
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
@@ -169,6 +194,9 @@ GOOD = {
     "route": ROUTE,
     "monitor": MONITOR,
     "destination rule": RULE,
+    "telemetry": TELEMETRY,
+    "git repository": GIT,
+    "flux kustomization": SYNC,
     "kustomization": KUSTOMIZATION,
     "cluster role": ROLE,
 }
@@ -257,6 +285,15 @@ def test_a_good_object_passes(name: str) -> None:
         ("monitor", "spec/selector", ..., "`spec.selector`: missing"),
         ("monitor", "spec/podMetricsEndpoints/0/relabelings/0/action", "replaced", "must be one of `replace`"),
         ("destination rule", "spec/trafficPolicy/tls/mode", "OFF", "must be one of `DISABLE`, `SIMPLE`"),
+        ("telemetry", "spec/accessLoging", [], "`spec.accessLoging`: unknown field"),
+        ("git repository", "spec/url", "git.example.com/fleet", "`spec.url`: must match `^(http|https|ssh)://.*$`"),
+        ("flux kustomization", "spec/prune", ..., "`spec.prune`: missing"),
+        (
+            "flux kustomization",
+            "spec/sourceRef/kind",
+            "HelmRepository",
+            "must be one of `OCIRepository`, `GitRepository`",
+        ),
         ("kustomization", "commonLabels", {}, "`commonLabels`: unknown field"),
         ("kustomization", "patches/0/path", ..., "`patches[0]`: must have exactly one of the allowed forms"),
         ("cluster role", "rules/0/verbs", ..., "`rules[0].verbs`: missing"),
@@ -340,6 +377,22 @@ def test_an_entry_that_repeats_a_key_is_refused(name: str, path: str, value: Any
     (finding,) = findings(changed(name, path, value))
     assert finding.rule == "schema/duplicate"
     assert message in finding.message
+
+
+@pytest.mark.parametrize("written", [{"protocol": "TCP"}, {}])
+def test_a_port_without_protocol_is_the_one_with_the_default(written: Body) -> None:
+    ports = [{"name": "a", "port": 53}, {"name": "b", "port": 53, **written}]
+    assert said(changed("service", "spec/ports", ports)) == (
+        "`spec.ports[1]`: an earlier entry has the same port `53` and protocol `TCP`"
+    )
+    assert findings(changed("service", "spec/ports", [ports[0], {**ports[1], "protocol": "UDP"}])) == []
+
+
+def test_a_definition_that_holds_itself_is_searched_to_an_end() -> None:
+    holder = {"properties": {"inner": {"$ref": "#/$defs/Tree"}, "named": {"$ref": "#/$defs/Named"}}}
+    named = {"items": {"type": "object"}, "x-kubernetes-list-map-keys": ["name"]}
+    lists = lists_of({"$ref": "#/$defs/Tree", "$defs": {"Tree": holder, "Named": named}})
+    assert list(duplicates(lists, {"named": [{"name": "a"}, {"name": "a"}]})) == [(("named", 1), {"name": "a"})]
 
 
 def test_one_port_with_two_protocols_is_no_duplicate() -> None:

@@ -10,17 +10,13 @@ from pathlib import Path
 import pytest
 
 from generator.finding import CannotRunError
-from tools.build import (
+from tools.build import Tool, build_group, build_key, main, parse_go_mod
+from tools.toolchain import (
     LOCK,
     CommandFailedError,
     Site,
-    Tool,
-    build_group,
-    build_key,
     complaint,
     install_command,
-    main,
-    parse_go_mod,
     parse_version,
     run_command,
 )

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from jsonschema_rs import Draft202012Validator
 
+from generator.finding import CannotRunError
 from tools.distill import __main__ as command
-from tools.distill.sources import GO_MOD, SOURCES, NoModuleError, _documents, crds, pinned
+from tools.distill import sources
+from tools.distill.sources import GO_MOD, SOURCES, _documents, crds, pinned
 from tools.distill.structural import convert, distill
 
 Schema = dict[str, Any]
@@ -214,15 +216,56 @@ def test_check_names_what_is_stale_and_writes_nothing(
     assert names == ["kustomization_v1beta1.json", "new_v1.json", "same_v1.json"]
 
 
+GO = """\
+#!/bin/sh
+test "$GOTOOLCHAIN" = local || exit 3
+shift 3
+for wanted in "$@"; do printf '{"Path": "%s", ANSWER}\\n' "${wanted%@*}"; done
+"""
+
+
+def fake_go(folder: Path, answer: str) -> str:
+    """A Go that says the same of each module."""
+    go = folder / "locked-go"
+    go.write_text(GO.replace("ANSWER", answer))
+    go.chmod(0o755)
+    return str(go)
+
+
+def test_modules_come_through_the_go_that_the_tools_are_built_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "find_go", lambda *_: fake_go(tmp_path, '"Dir": "/modules"'))
+    folders = sources.fetch()
+    assert folders.pop("") == GO_MOD.parents[1] / "crds"
+    assert folders == dict.fromkeys(pinned(GO_MOD.read_text("utf-8")), Path("/modules"))
+
+
+def test_one_module_that_fails_is_named_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "find_go", lambda *_: fake_go(tmp_path, '"Error": "checksum mismatch"'))
+    with pytest.raises(CannotRunError, match=r"cannot download `github\.com/argoproj/argo-cd/v3`: checksum") as caught:
+        sources.fetch()
+    assert "`make schemas`" in caught.value.hint
+
+
+def test_a_go_that_says_nothing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = tmp_path / "go"
+    go.write_text("#!/bin/sh\necho no such host >&2\nexit 1\n")
+    go.chmod(0o755)
+    monkeypatch.setattr(sources, "find_go", lambda *_: str(go))
+    with pytest.raises(CannotRunError, match="`go mod download` failed: no such host"):
+        sources.fetch()
+
+
 def test_a_module_that_cannot_be_had_is_no_finding(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse() -> dict[str, Path]:
-        raise NoModuleError("cannot download `example.com/a`")
+        raise CannotRunError("cannot download `example.com/a`", "use a mirror")
 
     monkeypatch.setattr(command, "fetch", refuse)
     assert command.main(["--check"]) == 2
-    assert "cannot download `example.com/a`" in capsys.readouterr().err
+    assert capsys.readouterr().err == "error: cannot download `example.com/a`\n  hint: use a mirror\n"
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tools.distill.sources import NoModuleError, crds, fetch
+from generator.finding import CannotRunError
+from tools.distill.sources import crds, fetch
 from tools.distill.structural import distill
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "generator" / "schemas"
@@ -21,8 +22,8 @@ def main(arguments: list[str]) -> int:
     check = parser.parse_args(arguments).check
     try:
         wanted = texts(crds(fetch()))
-    except NoModuleError as error:
-        sys.stderr.write(f"error: {error}\n")
+    except CannotRunError as error:
+        sys.stderr.write(f"error: {error}\n" + (f"  hint: {error.hint}\n" if error.hint else ""))
         return 2
     stale = [name for name in sorted(wanted.keys() | committed()) if wanted.get(name) != _read(name)]
     for name in stale:

@@ -15,9 +15,14 @@ from typing import Any
 
 import yaml
 
+from generator.finding import CannotRunError
+from tools.build import parse_go_mod
+from tools.toolchain import complaint, environment, find_go, local_site
+
 TOOLS = Path(__file__).resolve().parent.parent
 GO_MOD = TOOLS / "crd-modules" / "go.mod"
 TIMEOUT = 600
+HINT = "if the modules cannot be reached, set `GOPROXY` to a mirror that you can reach, then run `make schemas`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,8 @@ class Source:
 OPERATOR = "github.com/prometheus-operator/prometheus-operator"
 MONITORS = "example/prometheus-operator-crd/monitoring.coreos.com_{}.yaml"
 GATEWAY = "config/crd/standard/gateway.networking.k8s.io_{}.yaml"
+FLUX = "github.com/fluxcd/{}-controller"
+SOURCE = "config/crd/bases/source.toolkit.fluxcd.io_{}.yaml"
 AZURE = "azmonitoring.coreos.com"
 """Azure's managed Prometheus serves the operator's monitors under this group, with the same fields."""
 
@@ -69,7 +76,16 @@ SOURCES = (
             "DestinationRule": ("v1",),
             "PeerAuthentication": ("v1",),
             "RequestAuthentication": ("v1",),
+            "Telemetry": ("v1",),
         },
+    ),
+    Source(FLUX.format("source"), SOURCE.format("gitrepositories"), {"GitRepository": ("v1",)}),
+    Source(FLUX.format("source"), SOURCE.format("helmrepositories"), {"HelmRepository": ("v1",)}),
+    Source(FLUX.format("source"), SOURCE.format("ocirepositories"), {"OCIRepository": ("v1",)}),
+    Source(
+        FLUX.format("kustomize"),
+        "config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml",
+        {"Kustomization": ("v1",)},
     ),
     Source("sigs.k8s.io/karpenter", "pkg/apis/crds/karpenter.sh_nodeclaims.yaml", {"NodeClaim": ("v1",)}),
     Source("sigs.k8s.io/karpenter", "pkg/apis/crds/karpenter.sh_nodepools.yaml", {"NodePool": ("v1",)}),
@@ -84,10 +100,6 @@ SOURCES = (
 )
 
 
-class NoModuleError(Exception):
-    """A module cannot be had: no Go, no network, or a sum that does not match."""
-
-
 def crds(folders: dict[str, Path], sources: Iterable[Source] = SOURCES) -> Iterator[tuple[dict[str, Any], str]]:
     """Each wanted CRD with a wanted version; `folders` says where each module lies."""
     for source in sources:
@@ -100,27 +112,35 @@ def crds(folders: dict[str, Path], sources: Iterable[Source] = SOURCES) -> Itera
 
 
 def fetch() -> dict[str, Path]:
-    """The folder of each module in Go's cache, downloaded where it is not there yet."""
-    wanted = [f"{module}@{version}" for module, version in pinned(GO_MOD.read_text("utf-8")).items()]
-    try:
-        done = subprocess.run(
-            ["go", "mod", "download", "-json", *wanted],
-            cwd=GO_MOD.parent,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
-    except OSError as error:
-        raise NoModuleError(f"cannot start `go`: {error.strerror}") from error
+    """The folder of each module in Go's cache, downloaded where it is not there yet.
+
+    Raises:
+        CannotRunError: no Go, no network, or a sum that does not match.
+    """
+    go_mod = GO_MOD.read_text("utf-8")
+    go = find_go(local_site(), parse_go_mod(go_mod).go, GO_MOD.parent.name)
     folders = {"": TOOLS / "crds"}
-    for module in _documents(done.stdout):
+    for module in _documents(_download(go, [f"{name}@{version}" for name, version in pinned(go_mod).items()])):
         if "Error" in module:
-            raise NoModuleError(f"cannot download `{module['Path']}`: {module['Error']}")
+            raise CannotRunError(f"cannot download `{module['Path']}`: {module['Error']}", HINT)
         folders[module["Path"]] = Path(module["Dir"])
-    if done.returncode:
-        raise NoModuleError(f"`go mod download` failed: {' '.join(done.stderr.split())}")
     return folders
+
+
+def _download(go: str, modules: list[str]) -> str:
+    """What Go says of each module as JSON; that of a module which failed is there as well, so it is no failure yet."""
+    done = subprocess.run(
+        [go, "mod", "download", "-json", *modules],
+        cwd=GO_MOD.parent,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    if not done.stdout:
+        raise CannotRunError(f"`go mod download` failed: {complaint(done.stderr)}", HINT)
+    return done.stdout
 
 
 def pinned(go_mod: str) -> dict[str, str]:

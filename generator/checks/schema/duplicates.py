@@ -10,6 +10,8 @@ from typing import Any
 
 Schema = dict[str, Any]
 Path = tuple[str | int, ...]
+DEFAULTS = {"protocol": "TCP"}
+"""What the API server fills in before it compares keys."""
 
 
 @dataclass(slots=True)
@@ -31,7 +33,7 @@ NONE = Lists()
 
 def lists_of(schema: Schema) -> Lists:
     """Where in a schema lists with unique keys are."""
-    return _search(schema, schema.get("$defs", {}), frozenset())
+    return _Search(schema.get("$defs", {})).below(schema)
 
 
 def duplicates(lists: Lists, value: Any, path: Path = ()) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -54,28 +56,40 @@ def duplicates(lists: Lists, value: Any, path: Path = ()) -> Iterator[tuple[Path
 def _repeated(keys: tuple[str, ...], entries: list[Any], path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     seen = set()
     for index, entry in enumerate(entries):
-        names = {key: entry[key] for key in keys if key in entry}
-        if not names:
+        names = {key: given for key in keys if (given := entry.get(key, DEFAULTS.get(key))) is not None}
+        if names.keys() <= DEFAULTS.keys():  # nothing that the entry says itself
             continue
         if tuple(names.items()) in seen:
             yield (*path, index), names
         seen.add(tuple(names.items()))
 
 
-def _search(node: Any, definitions: Schema, open_: frozenset[str]) -> Lists:
-    """`open_` are the definitions on the way here: one that holds itself is searched once."""
-    if not isinstance(node, dict):
-        return NONE
-    reference = node.get("$ref", "").removeprefix("#/$defs/")
-    if reference:
-        return NONE if reference in open_ else _search(definitions[reference], definitions, open_ | {reference})
-    fields = {name: _search(below, definitions, open_) for name, below in node.get("properties", {}).items()}
-    return Lists(
-        keys=_keys(node),
-        fields={name: below for name, below in fields.items() if below},
-        items=_search(node.get("items"), definitions, open_) or None,
-        values=_search(node.get("additionalProperties"), definitions, open_) or None,
-    )
+@dataclass(slots=True)
+class _Search:
+    """Looks into each definition once, however many fields refer to it."""
+
+    definitions: Schema
+    found: dict[str, Lists] = field(default_factory=dict)
+
+    def below(self, node: Any) -> Lists:
+        if not isinstance(node, dict):
+            return NONE
+        reference = node.get("$ref", "").removeprefix("#/$defs/")
+        if reference:
+            return self._definition(reference)
+        fields = {name: self.below(below) for name, below in node.get("properties", {}).items()}
+        return Lists(
+            keys=_keys(node),
+            fields={name: below for name, below in fields.items() if below},
+            items=self.below(node.get("items")) or None,
+            values=self.below(node.get("additionalProperties")) or None,
+        )
+
+    def _definition(self, name: str) -> Lists:
+        if name not in self.found:
+            self.found[name] = NONE  # one that holds itself is not followed round
+            self.found[name] = self.below(self.definitions[name])
+        return self.found[name]
 
 
 def _keys(node: Schema) -> tuple[tuple[str, ...], ...]:
