@@ -88,7 +88,7 @@ class _Renderer:
 
     def draw(self, placement: Placement) -> Body:
         """The KAITO object of a placement."""
-        return self.templates.render(kaito_template(placement), {"m": placement})[1]
+        return self.templates.render(kaito_template(placement), {"m": placement}).body()
 
     def _hold(self, model: ModelPlacement) -> ModelPlacement:
         """A held model stays under its committed revision; what waits for a roll is said."""
@@ -184,9 +184,9 @@ class _Renderer:
         path = "gitops/kustomization.yaml"
         self._add(platform.name, path, platform.source, "gitops/kustomization.yaml.j2", values)
 
-    def _add(self, cluster: str, file: str, source: str, template: str, values: Mapping[str, Any]) -> None:
-        text, body = self.templates.render(template, values)
-        self.result.documents.append(Document(f"clusters/{cluster}/{file}", text, body, Place(source)))
+    def _add(self, cluster: str, file: str, source: str, template: str, values: dict[str, Any]) -> None:
+        drawn = self.templates.render(template, values)
+        self.result.documents.append(Document(f"clusters/{cluster}/{file}", drawn.text, drawn.body, Place(source)))
 
 
 def kaito_template(placement: Placement) -> str:

@@ -20,6 +20,8 @@ from generator.document import Body
 
 Skeleton = Callable[[list[Any]], Body]
 """Builds the object of one shape of document from the values of its holes."""
+Skeletons = dict[tuple[str, ...], Skeleton]
+"""By the template's name and the literal parts, which decide the structure."""
 
 
 class TemplateError(Exception):
@@ -56,8 +58,17 @@ def _hole(text: str, value: Any, kind: type[Hole] = Hole) -> Hole:
     return hole
 
 
+_known: dict[str, Hole] = {}
+"""The holes of strings, most of which stand in many files."""
+
+
 def _finalize(value: Any) -> Hole:
     """Jinja's last step for each hole: the auto-escape."""
+    if type(value) is str:
+        known = _known.get(value)
+        if known is None:
+            known = _known[value] = _hole(yamlout.scalar(value), value)
+        return known
     if isinstance(value, Hole):
         return value
     try:
@@ -109,27 +120,53 @@ class Templates:
             bytecode_cache=_bytecode_cache(folder),
         )
         self._environment.filters = {"block": _block, "comment": _comment}
-        self._skeletons: dict[tuple[str, ...], Skeleton] = {}
+        self._known: dict[str, jinja2.Template] = {}
+        self._skeletons: Skeletons = {}
 
-    def render(self, name: str, values: Mapping[str, Any]) -> tuple[str, Body]:
-        """The text of one document and the object in it.
+    def render(self, name: str, values: dict[str, Any]) -> "Drawn":
+        """Draw one document.
 
         Raises:
             TemplateError: the template is wrong: no single document, or a hole that is not a scalar of its own.
         """
-        template = self._environment.get_template(name)
+        template = self._known.get(name)
+        if template is None:
+            template = self._known[name] = self._environment.get_template(name)
+        # Shared: the values are the whole context. Jinja would copy them and its globals for each of 3,000 documents.
+        context = template.new_context(values, shared=True)
         try:
-            chunks = list(template.root_render_func(template.new_context(dict(values))))
+            chunks = list(template.root_render_func(context))
         except TypeError as error:
             raise TemplateError(f"{name}: {error}") from error
-        key = (name, *("" if isinstance(chunk, Hole) else chunk for chunk in chunks))
+        return Drawn(name, chunks, self._skeletons)
+
+
+class Drawn:
+    """One document as text, and on demand as the object that the text holds."""
+
+    __slots__ = ("_chunks", "_name", "_skeletons")
+
+    def __init__(self, name: str, chunks: list[str], skeletons: Skeletons) -> None:
+        self._name = name
+        self._chunks = chunks
+        self._skeletons = skeletons
+
+    @property
+    def text(self) -> str:
+        # A map or list begins on the next line; nothing else that we render ends a line with a space.
+        return "".join(self._chunks).replace(" \n", "\n")
+
+    def body(self) -> Body:
+        """A new object that shares nothing with another document's.
+
+        Raises:
+            TemplateError: as `Templates.render`.
+        """
+        key = (self._name, *("" if isinstance(chunk, Hole) else chunk for chunk in self._chunks))
         skeleton = self._skeletons.get(key)
         if skeleton is None:
-            skeleton = self._skeletons[key] = _skeleton(name, chunks)
-        holes = [_fresh(chunk.value) for chunk in chunks if isinstance(chunk, Hole)]
-        # A map or list begins on the next line; nothing else that we render ends a line with a space.
-        text = "".join(chunks).replace(" \n", "\n")
-        return text, skeleton(holes)
+            skeleton = self._skeletons[key] = _skeleton(self._name, self._chunks)
+        return skeleton([_fresh(chunk.value) for chunk in self._chunks if isinstance(chunk, Hole)])
 
 
 def _skeleton(name: str, chunks: list[str]) -> Skeleton:

@@ -121,16 +121,23 @@ def _matches(pattern: str, dotted: str) -> bool:
     return dotted == pattern
 
 
-def leaves(value: Any, path: Field = ()) -> Iterator[tuple[Field, Any]]:
+def leaves(value: Any, path: Field = ()) -> list[tuple[Field, Any]]:
     """Each scalar of a body with its path; an empty map or list counts as a scalar."""
+    found: list[tuple[Field, Any]] = []
+    _gather(value, path, found)
+    return found
+
+
+def _gather(value: Any, path: Field, found: list[tuple[Field, Any]]) -> None:
+    """Into one list: a chain of generators would take longer than drawing the object."""
     if isinstance(value, dict) and value:
         for key, inner in value.items():
-            yield from leaves(inner, (*path, str(key)))
+            _gather(inner, (*path, str(key)), found)
     elif isinstance(value, list) and value:
         for index, inner in enumerate(value):
-            yield from leaves(inner, (*path, str(index)))
+            _gather(inner, (*path, str(index)), found)
     else:
-        yield path, value
+        found.append((path, value))
 
 
 def revision(body: Body, *, restart_in_place: bool) -> str:

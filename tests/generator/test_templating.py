@@ -54,7 +54,8 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Templates:
     items=st.lists(TEXT, max_size=4),
 )
 def test_the_text_reads_as_the_body(sample: Templates, **values: Any) -> None:
-    text, body = sample.render("t.yaml.j2", values)
+    drawn = sample.render("t.yaml.j2", values)
+    text, body = drawn.text, drawn.body()
     assert yaml.safe_load(text) == body
     assert body["tail"] == "end"
     assert body["name"] == values["name"]
@@ -92,7 +93,7 @@ def test_a_template_uses_nothing_that_decides(path: Path) -> None:
 )
 def test_a_wrong_template_is_named(tmp_path: Path, text: str, why: str) -> None:
     with pytest.raises(TemplateError, match=rf"t\.yaml\.j2: .*{why}"):
-        templates(tmp_path, text).render("t.yaml.j2", {"v": "x", "m": {"k": 1}})
+        templates(tmp_path, text).render("t.yaml.j2", {"v": "x", "m": {"k": 1}}).body()
 
 
 def test_an_unknown_name_is_an_error(tmp_path: Path) -> None:
@@ -103,8 +104,8 @@ def test_an_unknown_name_is_an_error(tmp_path: Path) -> None:
 def test_documents_share_nothing(tmp_path: Path) -> None:
     made = templates(tmp_path, "fixed:\n  deep: [1]\nm: #{ m | block(2) }#\n")
     given_value = {"k": ["v"]}
-    first = made.render("t.yaml.j2", {"m": given_value})[1]
-    second = made.render("t.yaml.j2", {"m": given_value})[1]
+    first = made.render("t.yaml.j2", {"m": given_value}).body()
+    second = made.render("t.yaml.j2", {"m": given_value}).body()
     first["m"]["k"].append("w")
     first["fixed"]["deep"].append(2)
     assert second == {"fixed": {"deep": [1]}, "m": {"k": ["v"]}}
@@ -113,5 +114,5 @@ def test_documents_share_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", ["kaitopsHole0x", "#{ name }#", "{{ 7 * 7 }}", "#% if x %#", "#| c |#"])
 def test_a_value_that_looks_like_a_template_is_inert(tmp_path: Path, value: str) -> None:
-    text, body = templates(tmp_path, "a: #{ a }#\nb: #{ b }#\n").render("t.yaml.j2", {"a": value, "b": "x"})
-    assert body == {"a": value, "b": "x"} == yaml.safe_load(text)
+    drawn = templates(tmp_path, "a: #{ a }#\nb: #{ b }#\n").render("t.yaml.j2", {"a": value, "b": "x"})
+    assert drawn.body() == {"a": value, "b": "x"} == yaml.safe_load(drawn.text)
