@@ -1,0 +1,39 @@
+"""What the platform's units say once kustomize has joined overlay, base and components."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from generator.checks.build import build_units
+from generator.repository import Repository
+
+ROOT = Path(__file__).parents[2]
+LOAD_BALANCER = "service.beta.kubernetes.io/"
+
+
+@cache
+def objects(unit: str) -> tuple[dict[str, Any], ...]:
+    (built,) = build_units(Repository(ROOT), [f"clusters/{unit}"])
+    assert not built.error
+    return built.objects
+
+
+def one(unit: str, kind: str, name: str) -> dict[str, Any]:
+    (body,) = [body for body in objects(unit) if (body["kind"], body["metadata"]["name"]) == (kind, name)]
+    return body
+
+
+def test_the_load_balancer_probes_each_gateway_by_tcp_on_the_port_it_listens_on() -> None:
+    """By default Azure asks `GET /`, and a gateway that answers 404 or 403 there is never in service."""
+    for cluster, port in (("dev", 80), ("prod", 443)):
+        spec = one(f"{cluster}/gateway", "Gateway", "inference-gateway")["spec"]
+        probes = {key: value for key, value in spec["infrastructure"]["annotations"].items() if "health-probe" in key}
+        assert [listener["port"] for listener in spec["listeners"]] == [port]
+        assert probes == {f"{LOAD_BALANCER}port_{port}_health-probe_protocol": "tcp"}
+
+
+def test_only_an_internal_gateway_asks_for_an_internal_address() -> None:
+    annotation = f"{LOAD_BALANCER}azure-load-balancer-internal"
+    dev, prod = (one(f"{cluster}/gateway", "Gateway", "inference-gateway")["spec"] for cluster in ("dev", "prod"))
+    assert dev["infrastructure"]["annotations"][annotation] == "true"
+    assert annotation not in prod["infrastructure"]["annotations"]
