@@ -6,6 +6,8 @@ Templates read these and decide nothing. An empty string, list or map means that
 from dataclasses import dataclass
 from typing import Any
 
+SYNC_OPTIONS = "argocd.argoproj.io/sync-options"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigMap:
@@ -147,6 +149,12 @@ class Placement:
     @property
     def object_name(self) -> str:
         return f"{self.name}-{self.revision}" if self.revision else self.name
+
+    @property
+    def claim_annotations(self) -> dict[str, str]:
+        """A claim comes before what mounts it, and holds data: whoever is asked about the object is asked about it."""
+        options = {key: value for key, value in self.annotations.items() if key == SYNC_OPTIONS}
+        return {"argocd.argoproj.io/sync-wave": "-10"} | options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from generator.load import Catalog, Entry
 from generator.model import Cluster, EntryBase
 from generator.model.cluster import ClusterSpec
 from generator.model.model import Claim, Token
-from generator.placement import ExternalSecret, VolumeClaim
+from generator.placement import SYNC_OPTIONS, ExternalSecret, VolumeClaim
 from generator.skus import Sku, Skus
 
 EntryType = TypeVar("EntryType", bound=EntryBase)
@@ -56,6 +56,16 @@ class Context(Generic[EntryType]):
     def say_at(self, where: Place, rule: str, message: str, hint: str = "", *, warning: bool = False) -> None:
         severity = Severity.WARNING if warning else Severity.ERROR
         self.findings.found.append(Finding(where, rule, message, hint, severity))
+
+
+def annotations(context: Context[EntryType]) -> dict[str, str]:
+    """What each KAITO object carries: where it comes from, and whether a person lets it go.
+
+    An edit prunes the old revision, a retired entry deletes its Application and everything below: two questions.
+    """
+    confirm = {SYNC_OPTIONS: "Prune=confirm,Delete=confirm"}
+    found = {"kaitops.dev/catalog": context.entry.file.name}
+    return found | (confirm if context.spec_of_cluster.gitops.prune == "confirm" else {})
 
 
 def labels(context: Context[EntryType], owner: str, namespace: str) -> dict[str, str]:

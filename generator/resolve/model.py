@@ -3,7 +3,7 @@
 from generator.model import Model
 from generator.model.model import Adapter, ModelSpec, Override
 from generator.placement import AdapterSource, ConfigMap, ModelPlacement, ServiceAccount, TuningPlacement
-from generator.resolve.context import Context, external_secrets, labels
+from generator.resolve.context import Context, annotations, external_secrets, labels
 from generator.resolve.engine import check_flags, preset_config, served_name
 from generator.resolve.model_rules import check_model
 from generator.resolve.placeholders import check_placeholders
@@ -85,7 +85,7 @@ def _commit(spec: ModelSpec, override: Override) -> str | None:
 def _annotations(context: Context[Model], override: Override, commit: str | None) -> dict[str, str]:
     """What KAITO reads from annotations, and where the object comes from."""
     serving = context.entry.value.spec.serving
-    found = {"kaitops.dev/catalog": context.entry.file.name}
+    found = annotations(context)
     if context.entry.value.spec.source.preset:
         found["kaito.sh/runtime"] = serving.runtime
     if serving.performance_mode:
@@ -94,8 +94,6 @@ def _annotations(context: Context[Model], override: Override, commit: str | None
         found["kaito.sh/disable-benchmark"] = "true"
     if commit:
         found["kaitops.dev/model-revision"] = commit
-    if context.spec_of_cluster.gitops.prune == "confirm":
-        found["argocd.argoproj.io/sync-options"] = "Prune=confirm"
     if override.autoscale:
         found |= _autoscaling(context, override)
     return found

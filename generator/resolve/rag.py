@@ -4,7 +4,7 @@ from typing import Any
 
 from generator.model import RagEngine
 from generator.placement import RagPlacement, VolumeClaim
-from generator.resolve.context import Context, external_secrets, labels
+from generator.resolve.context import Context, annotations, external_secrets, labels
 from generator.resolve.requirements import (
     check_kind,
     check_name,
@@ -42,7 +42,7 @@ def resolve_rag(context: Context[RagEngine]) -> RagPlacement:
         name=context.entry.name,
         namespace=namespace,
         labels=labels(context, spec.owner, namespace),
-        annotations={"kaitops.dev/catalog": context.entry.file.name},
+        annotations=annotations(context),
         match_labels={"apps": context.entry.name},
         instance_type=sku,
         external_secrets=external_secrets(context, token),

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from generator.facts import Admission
 from generator.model import Tuning
 from generator.placement import TuningPlacement
-from generator.resolve.context import Context, claims, external_secrets, labels
+from generator.resolve.context import Context, annotations, claims, external_secrets, labels
 from generator.resolve.engine import config_map
 from generator.resolve.requirements import (
     check_name,
@@ -39,7 +39,7 @@ def resolve_tuning(context: Context[Tuning]) -> TuningPlacement:
         name=context.entry.name,
         namespace=namespace,
         labels=labels(context, spec.owner, namespace),
-        annotations={"kaitops.dev/catalog": context.entry.file.name},
+        annotations=annotations(context),
         match_labels={"apps": context.entry.name},
         instance_type=sku,
         external_secrets=external_secrets(context, spec.token),

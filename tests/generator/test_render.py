@@ -259,6 +259,26 @@ def test_recreate_lets_the_old_object_go_first(fleet: Compiled) -> None:
     assert "PruneLast=true" in blue_green["spec"]["syncPolicy"]["syncOptions"]
 
 
+@pytest.mark.parametrize(
+    "folder", ["models/files-volume", "models/phi-4-mini", "tuning/phi-3-dolly-tuning", "rag/handbook"]
+)
+def test_where_a_person_confirms_nothing_goes_without_one(workshop: Repository, folder: str) -> None:
+    """An edit prunes the old revision; a retired entry deletes its Application, and that the objects below it."""
+    edit(workshop, "clusters/dev.yaml", lambda spec: spec["gitops"].update(prune="confirm"))
+    compiled = compile_catalog(workshop)
+    unit = f"clusters/dev/{folder.rpartition('/')[2]}/"
+    held = [one for one in documents(compiled, unit) if one.body["kind"] in {*KAITO, "PersistentVolumeClaim"}]
+    assert held
+    for document in held:
+        options = document.body["metadata"]["annotations"]["argocd.argoproj.io/sync-options"]
+        assert set(options.split(",")) == {"Prune=confirm", "Delete=confirm"}, document.path
+
+
+def test_a_set_hands_argo_cds_annotations_to_none_of_its_children(fleet: Compiled) -> None:
+    template = one(fleet, "clusters/prod/phi-4/inferenceset.yaml")["spec"]["template"]
+    assert not [key for key in template["metadata"]["annotations"] if key.startswith("argocd.")]
+
+
 def test_a_suspended_model_keeps_its_storage_and_runs_nothing(workshop: Repository) -> None:
     edit(workshop, "models/files-volume.yaml", lambda spec: spec.update(suspended=True))
     kinds = {document.body["kind"] for document in documents(compile_catalog(workshop), "clusters/dev/files-volume/")}
