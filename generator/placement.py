@@ -188,6 +188,11 @@ class ModelPlacement(Placement):
         return {key: self.object_name}
 
     @property
+    def any_revision(self) -> dict[str, str]:
+        """Our own pods of the model, whichever revision: what protects the new ones must not let go of the old."""
+        return {"app.kubernetes.io/name": self.name}
+
+    @property
     def selector(self) -> dict[str, str]:
         """The pods that answer: where a replica spans nodes, only the first of each serves."""
         return self.pod_selector | ({"apps.kubernetes.io/pod-index": "0"} if self.nodes > 1 else {})
@@ -206,7 +211,7 @@ class ModelPlacement(Placement):
     def pod_labels(self) -> dict[str, str]:
         """Labels of our own pod; the identity webhook does nothing without its own."""
         identity = {"azure.workload.identity/use": "true"} if self.pod and self.pod.workload_identity else {}
-        return {"app.kubernetes.io/name": self.name, **identity}
+        return self.any_revision | identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -306,6 +306,19 @@ def test_restricted_models_reach_private_ranges_and_nothing_else(fleet: Compiled
     assert blocks == ["10.0.0.0/8"]
 
 
+def test_a_restricted_model_stays_restricted_while_its_next_revision_starts(workshop: Repository) -> None:
+    """The policy comes before the new pods; until they are healthy, the old ones are those that serve."""
+    folder = "clusters/dev/files-volume/"
+    before = compile_catalog(workshop)
+    edit(workshop, "models/files-volume.yaml", lambda spec: spec["serving"]["env"].update(OMP_NUM_THREADS="2"))
+    after = compile_catalog(workshop)
+    assert kaito_name(before, folder) != kaito_name(after, folder)
+    selector = one(after, f"{folder}networkpolicy.yaml")["spec"]["podSelector"]["matchLabels"]
+    for compiled in (before, after):
+        pod = one(compiled, f"{folder}workspace.yaml")["inference"]["template"]["metadata"]["labels"]
+        assert selector.items() <= pod.items()
+
+
 def test_two_renderings_are_the_same_bytes(fleet: Compiled, workshop: Repository) -> None:
     again = compile_catalog(workshop)
     assert again.rendering is not None
