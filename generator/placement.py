@@ -182,20 +182,15 @@ class ModelPlacement(Placement):
     private_cidrs: tuple[str, ...]
 
     @property
-    def pod_selector(self) -> dict[str, str]:
-        """The pods that KAITO makes for the object."""
-        key = "kaito.sh/workspace" if self.kind == "Workspace" else "inferenceset.kaito.sh/created-by"
-        return {key: self.object_name}
-
-    @property
     def any_revision(self) -> dict[str, str]:
         """Our own pods of the model, whichever revision: what protects the new ones must not let go of the old."""
         return {"app.kubernetes.io/name": self.name}
 
     @property
     def selector(self) -> dict[str, str]:
-        """The pods that answer: where a replica spans nodes, only the first of each serves."""
-        return self.pod_selector | ({"apps.kubernetes.io/pod-index": "0"} if self.nodes > 1 else {})
+        """KAITO's pods that answer, requests and scrapes: where a replica spans nodes, only the first of each does."""
+        key = "kaito.sh/workspace" if self.kind == "Workspace" else "inferenceset.kaito.sh/created-by"
+        return {key: self.object_name} | ({"apps.kubernetes.io/pod-index": "0"} if self.nodes > 1 else {})
 
     @property
     def child_annotations(self) -> dict[str, str]:

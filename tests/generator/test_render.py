@@ -159,8 +159,10 @@ def test_a_model_over_several_nodes_answers_from_the_first_of_them(workshop: Rep
 
     edit(workshop, "models/qwen2-5-coder-32b.yaml", smaller)
     compiled = compile_catalog(workshop)
-    selector = one(compiled, "clusters/prod/qwen2-5-coder-32b/service.yaml")["spec"]["selector"]
-    assert selector["apps.kubernetes.io/pod-index"] == "0"
+    service = one(compiled, "clusters/prod/qwen2-5-coder-32b/service.yaml")
+    assert service["spec"]["selector"]["apps.kubernetes.io/pod-index"] == "0"
+    monitor = one(compiled, "clusters/prod/qwen2-5-coder-32b/podmonitor.yaml")
+    assert monitor["spec"]["selector"]["matchLabels"] == service["spec"]["selector"]  # workers answer no scrape either
 
 
 def test_revisions_never_share_a_node(fleet: Compiled) -> None:
