@@ -138,6 +138,8 @@ class Placement:
     annotations: dict[str, str]
     match_labels: dict[str, str]
     instance_type: str
+    own_nodes: bool = False
+    """Whether the labels are of nodes that exist already, which carry no revision of ours."""
     revision: str = ""
     external_secrets: tuple[ExternalSecret, ...] = ()
     claims: tuple[VolumeClaim, ...] = ()

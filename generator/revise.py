@@ -36,8 +36,7 @@ def _revised(placement: PlacementType, draw: Draw) -> PlacementType:
 
 def under_revision(placement: PlacementType, name: str) -> PlacementType:
     """The placement under a given revision; nodes of our own making carry it, so that two never share one."""
-    ours = placement.match_labels.get("apps") == placement.name
-    match_labels = placement.match_labels | ({REVISION_LABEL: name} if ours else {})
+    match_labels = placement.match_labels | ({} if placement.own_nodes else {REVISION_LABEL: name})
     return replace(
         placement, revision=name, match_labels=match_labels, labels=placement.labels | {REVISION_LABEL: name}
     )

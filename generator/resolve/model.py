@@ -49,6 +49,7 @@ def resolve_model(context: Context[Model], tuned: TUNED) -> ModelPlacement:
         annotations=_annotations(context, override, commit),
         match_labels=_match_labels(context),
         instance_type="" if byo else override.sku or "",
+        own_nodes=bool(spec.serving.node_labels),
         external_secrets=external_secrets(context, token),
         claims=volume_claims(context),
         config=_config(context, commit, tokens),

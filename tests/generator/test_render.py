@@ -177,6 +177,14 @@ def test_nodes_of_ones_own_are_found_by_exactly_their_labels(fleet: Compiled) ->
     assert workspace["resource"]["labelSelector"]["matchLabels"] == {"apps": "mistral-7b", "pool": "search-gpus"}
 
 
+def test_nodes_of_ones_own_may_be_labelled_as_ours_would_be(workshop: Repository) -> None:
+    """Their label is the seed's, `apps: <name>`; a revision beside it would match no node that exists."""
+    labels = {"apps": "mistral-7b-own-nodes"}
+    edit(workshop, "models/mistral-7b-own-nodes.yaml", lambda spec: spec["serving"].update(nodeLabels=labels))
+    workspace = one(compile_catalog(workshop), "clusters/dev/mistral-7b-own-nodes/workspace.yaml")
+    assert workspace["resource"]["labelSelector"]["matchLabels"] == labels
+
+
 def test_production_fills_secrets_from_the_vault_and_dev_has_them(fleet: Compiled) -> None:
     secret = one(fleet, "clusters/prod/llama-3-1-8b/externalsecret.yaml")
     assert secret["spec"]["target"]["name"] == "hub-token"
