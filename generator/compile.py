@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from generator.facts import load_kaito_facts
 from generator.finding import Finding, Severity
 from generator.load import Catalog, load_catalog
-from generator.render import Rendering, kaito_path, render
+from generator.render import Rendering, kaito_paths, render
 from generator.repository import Repository
 from generator.resolve import Resolution, resolve
 from generator.resolve.context import Facts
@@ -54,12 +54,12 @@ def has_errors(findings: Iterable[Finding]) -> bool:
 
 
 def _held_texts(repository: Repository, resolution: Resolution, request: Request) -> dict[str, str]:
-    """The committed objects and configs of models with `roll: manual`."""
+    """The committed files that decide what runs, of models with `roll: manual`."""
     texts = {}
     for model in resolution.models:
         if model.held and model.name not in request.rolled:
-            for path in kaito_path(model):
+            for path in kaito_paths(model):
                 file = repository.root / path
                 if file.is_file() and not file.is_symlink():
-                    texts[path] = file.read_text("utf-8")
+                    texts[path] = file.read_text("utf-8", errors="replace")
     return texts

@@ -5,14 +5,14 @@ rendering may depend on is passed in: the committed files of models that are hel
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from generator.document import Body, Document
-from generator.finding import Finding, Place, Severity
+from generator.finding import CannotRunError, Finding, Place, Severity
 from generator.load import Catalog
 from generator.placement import ModelPlacement, Placement, RagPlacement, TuningPlacement
 from generator.resolve import Resolution
@@ -35,6 +35,11 @@ CORE_KINDS = {
     "service": "service-v1",
     "serviceaccount": "serviceaccount-v1",
 }
+
+
+KAITO_FILES = ("workspace.yaml", "inferenceset.yaml")
+HELD_FILES = (*KAITO_FILES, "configmap.yaml", "persistentvolume.yaml", "persistentvolumeclaim.yaml")
+"""What decides what runs: the KAITO object, its config, and the volume that it mounts by name."""
 
 
 @dataclass(slots=True)
@@ -69,6 +74,7 @@ class _Renderer:
         self.platforms = platforms
         self.held = held
         self.result = Rendering()
+        self.waiting: set[tuple[str, str]] = set()
         self.kubernetes = {name: _core_schemas(platform.kubernetes) for name, platform in platforms.items()}
 
     def run(self, resolution: Resolution) -> Rendering:
@@ -91,20 +97,27 @@ class _Renderer:
         return self.templates.render(kaito_template(placement), {"m": placement}).body()
 
     def _hold(self, model: ModelPlacement) -> ModelPlacement:
-        """A held model stays under its committed revision; what waits for a roll is said."""
-        text = self.held.get(_path(model, kaito_file(model)))
-        if not model.held or text is None or not model.running:
+        """A held model stays as it is committed, under that kind and revision; what waits for a roll is said."""
+        committed = self._committed(model) if model.held and model.running else None
+        if committed is None:
             return model
-        committed = yaml.load(text, yaml.CSafeLoader)
-        current = str(committed["metadata"]["labels"].get(REVISION_LABEL, ""))
-        if current == model.revision:
+        current, kind = str(committed["metadata"]["labels"][REVISION_LABEL]), str(committed["kind"])
+        drawn = self.draw(model)
+        if current == model.revision and committed.get("inference") == drawn.get("inference"):
             return model
-        message = (
-            f"`{model.name}` is held at revision `{current}` on cluster `{model.cluster}`; `{model.revision}` waits"
-        )
+        waits = "an edit that restarts it" if current == model.revision else f"`{model.revision}`"
+        message = f"`{model.name}` is held at revision `{current}` on cluster `{model.cluster}`; {waits} waits"
         hint = f"`kaitops roll {model.name}` moves it on"
         self.result.findings.append(Finding(Place(model.source), "catalog/held", message, hint, Severity.NOTE))
-        return under_revision(model, current)
+        self.waiting.add((model.cluster, model.name))
+        return under_revision(replace(model, kind=kind), current)
+
+    def _committed(self, model: ModelPlacement) -> Body | None:
+        """The committed KAITO object of a held model, of whichever kind it was then."""
+        for path in kaito_paths(model)[: len(KAITO_FILES)]:
+            if path in self.held:
+                return _read_held(path, self.held[path])
+        return None
 
     def _unit(self, placement: Placement) -> list[str]:
         """Render one placement's objects; the names of the files made."""
@@ -118,21 +131,18 @@ class _Renderer:
         return sorted(made)
 
     def _keep_held(self, model: ModelPlacement, made: list[str]) -> list[str]:
-        """Put the committed KAITO object and its config back where a held revision differs from today's."""
-        if not any(
-            finding.rule == "catalog/held" and finding.where.file == model.source for finding in self.result.findings
-        ):
+        """Put the committed files that decide what runs back where a held model differs from today's."""
+        if (model.cluster, model.name) not in self.waiting:
             return made
-        kept = {kaito_file(model), "configmap.yaml"}
-        paths = {_path(model, file): file for file in kept}
+        paths = {_path(model, file): file for file in HELD_FILES}
         self.result.documents = [document for document in self.result.documents if document.path not in paths]
         found = []
         for path, file in paths.items():
             if path in self.held:
-                body = yaml.load(self.held[path], yaml.CSafeLoader)
+                body = _read_held(path, self.held[path])
                 self.result.documents.append(Document(path, self.held[path], body, Place(model.source)))
                 found.append(file)
-        return [file for file in made if file not in kept] + found
+        return [file for file in made if file not in HELD_FILES] + found
 
     def _kustomization(self, placement: Placement, files: list[str]) -> None:
         values = {"source": placement.source, "resources": files}
@@ -208,9 +218,25 @@ def kaito_file(placement: Placement) -> str:
     return "workspace.yaml"
 
 
-def kaito_path(placement: Placement) -> tuple[str, str]:
-    """The files of a placement that decide which revision runs: the KAITO object and its config."""
-    return _path(placement, kaito_file(placement)), _path(placement, "configmap.yaml")
+def kaito_paths(placement: Placement) -> tuple[str, ...]:
+    """Where the files of a model are that decide what runs: the KAITO object first, of either kind."""
+    return tuple(_path(placement, file) for file in HELD_FILES)
+
+
+def _read_held(path: str, text: str) -> Body:
+    """A committed file that a held model goes by.
+
+    Raises:
+        CannotRunError: it is not as a rendering left it, so that nobody knows what runs.
+    """
+    try:
+        body: Body = yaml.load(text, yaml.CSafeLoader)
+        if path.endswith(KAITO_FILES):
+            body["metadata"]["labels"][REVISION_LABEL]
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        hint = f"restore it (`git checkout -- {path}`), or resolve its conflict"
+        raise CannotRunError(f"`{path}` is not as it was rendered, and its model is held at it", hint) from error
+    return body
 
 
 def _path(placement: Placement, file: str) -> str:

@@ -386,6 +386,53 @@ def test_a_held_model_stays_until_it_is_rolled_and_its_service_follows(kaitops: 
     assert kaitops("render", "--check").code == 0
 
 
+def test_a_held_model_stays_of_its_kind_and_its_service_selects_it(kaitops: Kaitops, root: Path) -> None:
+    """A second replica makes another kind of object, in another file."""
+    edit(root, MODEL, "  owner: chat", "  roll: manual\n  owner: chat")
+    kaitops("render")
+    held, service = (root / WORKSPACE).read_bytes(), (root / "clusters/dev/assistant/service.yaml").read_bytes()
+    edit(root, MODEL, "context: 8192", "context: 8192, replicas: 2")
+    assert "is held at revision" in kaitops("render").err
+    assert (root / WORKSPACE).read_bytes() == held
+    assert (root / "clusters/dev/assistant/service.yaml").read_bytes() == service
+    kaitops("roll", "assistant")
+    assert not (root / WORKSPACE).exists()
+    assert (root / "clusters/dev/assistant/inferenceset.yaml").exists()
+
+
+def test_a_held_model_is_not_restarted_either(kaitops: Kaitops, root: Path) -> None:
+    """With `rollout: Restart` a new config keeps the revision, and KAITO restarts the pod for it."""
+    edit(root, MODEL, "  owner: chat", "  roll: manual\n  rollout: Restart\n  owner: chat")
+    kaitops("render")
+    first, held = revision(root), (root / WORKSPACE).read_bytes()
+    edit(root, MODEL, "context: 8192", "context: 4096")
+    assert f"is held at revision `{first}` on cluster `dev`; an edit that restarts it waits" in kaitops("render").err
+    assert (root / WORKSPACE).read_bytes() == held
+    kaitops("roll", "assistant")
+    assert revision(root) == first
+    assert (root / WORKSPACE).read_bytes() != held
+
+
+def test_holding_one_cluster_keeps_nothing_back_on_another(kaitops: Kaitops, root: Path) -> None:
+    edit(root, MODEL, "  owner: chat", "  roll: manual\n  owner: chat")
+    kaitops("render")
+    edit(root, MODEL, "context: 8192", "context: 4096")
+    edit(root, MODEL, "license: mit", "license: other")
+    kaitops("render")
+    assert "license: mit" in (root / WORKSPACE).read_text("utf-8")
+    assert "license: other" in (root / WORKSPACE.replace("/dev/", "/prod/")).read_text("utf-8")
+
+
+@pytest.mark.parametrize("text", ["<<<<<<< HEAD\nkind: Workspace\n", "kind: Workspace\nmetadata: {name: x}\n", ""])
+def test_a_held_model_whose_file_is_broken_is_said(kaitops: Kaitops, root: Path, text: str) -> None:
+    edit(root, MODEL, "  owner: chat", "  roll: manual\n  owner: chat")
+    kaitops("render")
+    (root / WORKSPACE).write_text(text, "utf-8")
+    result = kaitops("render")
+    assert result.code == 2
+    assert f"`{WORKSPACE}` is not as it was rendered, and its model is held at it" in result.err
+
+
 def test_a_model_that_is_not_held_moves_at_once(kaitops: Kaitops, root: Path) -> None:
     kaitops("render")
     first = revision(root)
