@@ -1,5 +1,7 @@
 """The pod of our own server: image, arguments, volumes and weights for every source that is no preset."""
 
+import hashlib
+import json
 from typing import Any
 
 from generator.model import Model
@@ -102,7 +104,7 @@ def _volume_source(context: Context[Model], volume: AzureVolumeSource) -> tuple[
             "mountOptions": "-o allow_other",
         }
         return "csi", {"driver": "blob.csi.azure.com", "readOnly": True, "volumeAttributes": attributes}
-    return "persistentVolumeClaim", {"claimName": f"{context.entry.name}-weights", "readOnly": True}
+    return "persistentVolumeClaim", {"claimName": _blob_claim_name(context), "readOnly": True}
 
 
 def _fetch(spec: ModelSpec, name: str) -> tuple[str, ...]:
@@ -137,11 +139,10 @@ def volume_claims(context: Context[Model]) -> tuple[VolumeClaim, ...]:
     volume = context.entry.value.spec.source.azure_volume
     if volume is None:
         return ()
-    name = context.entry.name
     if volume.blob and not volume.blob.secret:
         return (
             VolumeClaim(
-                name=f"{name}-weights",
+                name=_blob_claim_name(context),
                 size=BLOB_VOLUME_SIZE,
                 storage_class="",
                 access_mode="ReadOnlyMany",
@@ -151,10 +152,33 @@ def volume_claims(context: Context[Model]) -> tuple[VolumeClaim, ...]:
     return claims(volume.claim)
 
 
+def _blob_claim_name(context: Context[Model]) -> str:
+    """A bound volume can never point elsewhere, so its name carries where it points: another container, another name.
+
+    The pod mounts the claim by name, so that the edit is a new revision beside the old.
+    """
+    target = json.dumps(_blob_target(context))
+    return f"{context.entry.name}-weights-{hashlib.sha256(target.encode()).hexdigest()[:8]}"
+
+
 def blob_volume_name(context: Context[Model]) -> str:
     """PersistentVolumes have no namespace, so the name carries it."""
     spec = context.entry.value.spec
-    return f"{spec.namespace or spec.owner}-{context.entry.name}-weights"
+    return f"{spec.namespace or spec.owner}-{_blob_claim_name(context)}"
+
+
+def _blob_target(context: Context[Model]) -> dict[str, str]:
+    """Everything of the volume that is immutable once it exists."""
+    spec = context.entry.value.spec
+    blob = spec.source.azure_volume.blob if spec.source.azure_volume else None
+    if blob is None or spec.identity is None:
+        return {}
+    return {
+        "account": blob.account,
+        "container": blob.container,
+        "resource_group": blob.resource_group or context.spec_of_cluster.azure.resource_group,
+        "client_id": context.spec_of_cluster.identities.get(spec.identity.name, ""),
+    }
 
 
 def blob_pv(context: Context[Model]) -> BlobPv | None:
@@ -163,10 +187,5 @@ def blob_pv(context: Context[Model]) -> BlobPv | None:
     blob = spec.source.azure_volume.blob if spec.source.azure_volume else None
     if blob is None or blob.secret or spec.identity is None:
         return None
-    return BlobPv(
-        handle=f"{blob_volume_name(context)}-{blob.account}-{blob.container}",
-        account=blob.account,
-        container=blob.container,
-        resource_group=blob.resource_group or context.spec_of_cluster.azure.resource_group,
-        client_id=context.spec_of_cluster.identities.get(spec.identity.name, ""),
-    )
+    handle = f"{blob_volume_name(context)}-{blob.account}-{blob.container}"
+    return BlobPv(handle=handle, **_blob_target(context))

@@ -222,6 +222,44 @@ def test_a_blue_green_edit_moves_name_nodes_and_service_together(workshop: Repos
     assert monitor["kaito.sh/workspace"] == kaito_name(after, folder)
 
 
+ELSEWHERE: dict[str, tuple[str, Edit]] = {
+    "container": (
+        "models/blob-volume.yaml",
+        lambda spec: spec["source"]["azureVolume"]["blob"].update(container="other"),
+    ),
+    "resource group": (
+        "models/blob-volume.yaml",
+        lambda spec: spec["source"]["azureVolume"]["blob"].update(resourceGroup="other"),
+    ),
+    "identity": (
+        "clusters/dev.yaml",
+        lambda spec: spec["identities"].update({"model-loader": "1" * 8 + "-0000-0000-0000-" + "0" * 12}),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_volume_that_points_elsewhere_is_another_volume_of_another_revision(
+    workshop: Repository, fleet: Compiled, name: str
+) -> None:
+    """Kubernetes refuses every edit of a volume's source, and of the volume that a claim is bound to."""
+    folder = "clusters/dev/blob-volume/"
+    edit(workshop, *ELSEWHERE[name])
+    moved = compile_catalog(workshop)
+    for kind in ("persistentvolume", "persistentvolumeclaim", "workspace"):
+        names = {one(compiled, f"{folder}{kind}.yaml")["metadata"]["name"] for compiled in (fleet, moved)}
+        assert len(names) == 2, kind
+    claim = one(moved, f"{folder}persistentvolumeclaim.yaml")
+    volume = one(moved, f"{folder}persistentvolume.yaml")
+    (mounted,) = [
+        source["persistentVolumeClaim"]["claimName"]
+        for source in one(moved, f"{folder}workspace.yaml")["inference"]["template"]["spec"]["volumes"]
+        if "persistentVolumeClaim" in source
+    ]
+    assert claim["metadata"]["name"] == mounted == volume["spec"]["claimRef"]["name"]
+    assert claim["spec"]["volumeName"] == volume["metadata"]["name"]
+
+
 LIVE: dict[str, Edit] = {
     "description": lambda spec: spec.update(description="other words"),
     "license": lambda spec: spec.update(license="apache-2.0"),
