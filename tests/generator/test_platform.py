@@ -18,8 +18,13 @@ def objects(unit: str) -> tuple[dict[str, Any], ...]:
     return built.objects
 
 
-def one(unit: str, kind: str, name: str) -> dict[str, Any]:
-    (body,) = [body for body in objects(unit) if (body["kind"], body["metadata"]["name"]) == (kind, name)]
+def one(unit: str, kind: str, name: str, *, namespace: str = "gateway") -> dict[str, Any]:
+    wanted = (kind, name, namespace)
+    (body,) = [
+        body
+        for body in objects(unit)
+        if (body["kind"], body["metadata"]["name"], body["metadata"].get("namespace")) == wanted
+    ]
     return body
 
 
@@ -37,3 +42,39 @@ def test_only_an_internal_gateway_asks_for_an_internal_address() -> None:
     dev, prod = (one(f"{cluster}/gateway", "Gateway", "inference-gateway")["spec"] for cluster in ("dev", "prod"))
     assert dev["infrastructure"]["annotations"][annotation] == "true"
     assert annotation not in prod["infrastructure"]["annotations"]
+
+
+def test_the_autoscaler_reaches_models_from_wherever_keda_is_installed() -> None:
+    """AKS's add-on puts KEDA, and with it keda-kaito-scaler, into `kube-system`; the chart into `keda`."""
+    policy = one("dev/namespaces", "NetworkPolicy", "allow-autoscaler", namespace="chat")
+    (rule,) = policy["spec"]["ingress"]
+    (peer,) = rule["from"]
+    (expression,) = peer["namespaceSelector"]["matchExpressions"]
+    assert expression == {
+        "key": "kubernetes.io/metadata.name",
+        "operator": "In",
+        "values": ["keda", "kube-system"],
+    }
+
+
+def test_every_namespace_of_models_lets_in_its_neighbours_the_gateway_and_the_scraper_alone() -> None:
+    for cluster, scraper in (("dev", "monitoring"), ("prod", "kube-system")):
+        for namespace in ("bloomz", "chat", "search"):
+            policies = {
+                body["metadata"]["name"]: body["spec"]
+                for body in objects(f"{cluster}/namespaces")
+                if body["kind"] == "NetworkPolicy" and body["metadata"]["namespace"] == namespace
+            }
+            assert "ingress" not in policies["default-deny"]
+            assert policies["allow-same-namespace"]["ingress"] == [{"from": [{"podSelector": {}}]}]
+            for name, peer in (("allow-gateway", "gateway"), ("allow-monitoring", scraper)):
+                (rule,) = policies[name]["ingress"]
+                assert rule["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": peer}}}]
+                assert rule["ports"] == [{"protocol": "TCP", "port": 5000}]
+            assert set(policies) == {
+                "allow-autoscaler",
+                "allow-gateway",
+                "allow-monitoring",
+                "allow-same-namespace",
+                "default-deny",
+            }
