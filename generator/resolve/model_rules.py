@@ -231,6 +231,13 @@ def _egress(context: Context[Model]) -> None:
     if spec.source.preset or spec.source.hugging_face:
         message = f"`egress: restricted` cuts off the hub that a source of kind `{spec.source.kind}` downloads from"
         context.say("catalog/egress", message, "egress", hint="bring the weights to Azure, or leave egress open")
+    elif spec.source.azure_blob or spec.source.azure_ml:
+        message = (
+            f"`egress: restricted` cuts off `login.microsoftonline.com`, where the download from `{spec.source.kind}` "
+            "signs in"
+        )
+        hint = "mount the weights with `azureVolume`, or leave egress open"
+        context.say("catalog/egress", message, "egress", hint=hint)
     elif not context.spec_of_cluster.private_cidrs:
         message = f"cluster `{context.cluster.name}` names no `privateCidrs` that restricted models may reach"
         context.say("catalog/egress", message, "egress", hint=f"add them to `{context.cluster.file.name}`")
