@@ -132,7 +132,7 @@ def _unknown(word: str, known: list[str]) -> tuple[str, str]:
 
 
 def _not_one_of(location: Location, value: Any, expected: str) -> tuple[str, str]:
-    options = expected.replace("'", "`")
+    options = {"True": "`true`"}.get(expected, expected.replace("'", "`"))
     words = [option.strip("'") for option in expected.replace(" or ", ", ").split(", ")]
     return f"{_subject(location)} must be {options}, but is {_shown(value)}", did_you_mean(str(value), words)
 
@@ -177,6 +177,8 @@ def _wrong(kind: str, context: dict[str, Any], message: str) -> str:
         return (
             f"must have at {'least' if kind == 'too_short' else 'most'} {limit} {'entry' if limit == 1 else 'entries'}"
         )
+    if kind == "string_too_short":
+        return "must not be empty"
     if kind == "string_too_long":
         return f"must have at most {context['max_length']} characters"
     return WRONG_TYPES.get(kind, message[:1].lower() + message[1:])

@@ -12,11 +12,13 @@ from pydantic.alias_generators import to_camel
 API_VERSION = "catalog.kaitops.dev/v1"
 
 DNS_LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+OBJECT_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 HOSTNAME = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$"
 COMMIT = r"^[0-9a-f]{40}$"
 IMAGE_REPOSITORY = r"^[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$"
 IMAGE_DIGEST = r"^[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+@sha256:[0-9a-f]{64}$"
 QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
+SIZE = r"^([1-9][0-9]*(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)|[1-9][0-9]{6,})$"
 DURATION = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
 HUB_REPOSITORY = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
 UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
@@ -27,8 +29,9 @@ ABSOLUTE_PATH = r"^(/[A-Za-z0-9_][A-Za-z0-9._-]*)+$"
 RELATIVE_PREFIX = r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*/?$"
 ENV_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+LABEL_TEXT = r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
 LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
-VM_SIZE = r"^Standard_[A-Za-z0-9_]+$"
+VM_SIZE = r"^[A-Za-z0-9_]+$"
 IMAGE_TAG = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,100}$"
 FLAG_NAME = r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$"
 CIDR = r"^[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}$"
@@ -43,11 +46,13 @@ ONE_LINE = r"^[^\r\n\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029]*$"
 
 EXPLANATIONS = {
     DNS_LABEL: "must be a DNS-1123 label: lower-case letters, digits and `-`, starting with a letter",
+    OBJECT_NAME: "must be the name of an object: lower-case letters, digits, `-` and `.`",
     HOSTNAME: "must be a host name such as `chat.example.com`",
     COMMIT: "must be a full commit: 40 lower-case hexadecimal digits, no branch and no tag",
     IMAGE_REPOSITORY: "must be an image repository without tag or digest, such as `registry.example.com/team/name`",
     IMAGE_DIGEST: "must be an image by digest, `registry.example.com/team/name@sha256:` and 64 hexadecimal digits",
     QUANTITY: "must be a Kubernetes quantity such as `500m`, `4` or `16Gi`",
+    SIZE: "must be a size in bytes, such as `16Gi`",
     DURATION: "must be a duration such as `120s` or `2m30s`",
     HUB_REPOSITORY: "must be a hub repository in the form `organisation/name`",
     UUID: "must be a UUID in lower case",
@@ -58,6 +63,7 @@ EXPLANATIONS = {
     RELATIVE_PREFIX: "must be a relative prefix without `..`, such as `models/my-model`",
     ENV_NAME: "must be an environment variable name",
     LABEL_KEY: "must be a Kubernetes label key",
+    LABEL_TEXT: "becomes a label: letters, digits, `.`, `_` and `-`, a letter or digit at both ends",
     LABEL_VALUE: "must be a Kubernetes label value of at most 63 characters",
     VM_SIZE: "must be an Azure VM size such as `Standard_NC24ads_A100_v4`",
     IMAGE_TAG: "must be an image tag",
@@ -74,18 +80,20 @@ EXPLANATIONS = {
 }
 
 
-def text(pattern: str, max_length: int | None = None) -> Any:
+def text(pattern: str, max_length: int | None = None, min_length: int | None = None) -> Any:
     """The annotation of a string type that must match `pattern` (one of those explained above)."""
-    return StringConstraints(strict=True, pattern=pattern, max_length=max_length)
+    return StringConstraints(strict=True, pattern=pattern, max_length=max_length, min_length=min_length)
 
 
 DnsLabel = Annotated[str, text(DNS_LABEL, 63)]
+ObjectName = Annotated[str, text(OBJECT_NAME, 253)]
 Hostname = Annotated[str, text(HOSTNAME, 253)]
 Commit = Annotated[str, text(COMMIT)]
 ImageRepository = Annotated[str, text(IMAGE_REPOSITORY, 255)]
 ImageDigest = Annotated[str, text(IMAGE_DIGEST, 350)]
 ImageTag = Annotated[str, text(IMAGE_TAG)]
 Quantity = Annotated[str, text(QUANTITY)]
+Size = Annotated[str, text(SIZE)]
 Duration = Annotated[str, text(DURATION)]
 HubRepository = Annotated[str, text(HUB_REPOSITORY, 200)]
 Uuid = Annotated[str, text(UUID)]
@@ -96,6 +104,7 @@ AbsolutePath = Annotated[str, text(ABSOLUTE_PATH, 400)]
 RelativePrefix = Annotated[str, text(RELATIVE_PREFIX, 400)]
 EnvName = Annotated[str, text(ENV_NAME)]
 LabelKey = Annotated[str, text(LABEL_KEY, 317)]
+LabelText = Annotated[str, text(LABEL_TEXT, 63)]
 LabelValue = Annotated[str, text(LABEL_VALUE, 63)]
 VmSize = Annotated[str, text(VM_SIZE, 60)]
 FlagName = Annotated[str, text(FLAG_NAME, 80)]
@@ -108,6 +117,7 @@ SecretKey = Annotated[str, text(DATA_KEY)]
 GitUrl = Annotated[str, text(GIT_URL, 500)]
 Name = Annotated[str, text(NAME, 200)]
 OneLine = Annotated[str, text(ONE_LINE, 500)]
+Words = Annotated[str, text(ONE_LINE, 500, 1)]
 PositiveInt = Annotated[int, Field(strict=True, ge=1)]
 Fraction = Annotated[float, Field(strict=True, gt=0, lt=1)]
 PositiveFloat = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]

@@ -13,8 +13,9 @@ from generator.model.base import (
     HttpsUrl,
     ImageDigest,
     KubernetesMinor,
+    LabelText,
     Name,
-    OneLine,
+    ObjectName,
     PositiveFloat,
     PositiveInt,
     Strict,
@@ -22,6 +23,7 @@ from generator.model.base import (
     Uuid,
     Version,
     VmSize,
+    Words,
     only_one,
 )
 
@@ -72,13 +74,13 @@ class Quota(Strict):
 class Namespace(Strict):
     owners: Annotated[tuple[DnsLabel, ...], Field(min_length=1)]
     quota: Quota
-    cost_center: Name | None = None
+    cost_center: LabelText | None = None
 
 
 class GitOps(Strict):
     engine: Literal["argocd"] = "argocd"
     repo: GitUrl = Field(description="URL of this repository")
-    revision: OneLine = "main"
+    revision: Words = "main"
     namespace: DnsLabel = "argocd"
     server: HttpsUrl = Field("https://kubernetes.default.svc", description="The cluster as Argo CD knows it")
     prune: Literal["auto", "confirm"] = Field("auto", description="`confirm`: a person lets Argo CD delete models")
@@ -87,7 +89,7 @@ class GitOps(Strict):
 class Tls(Strict):
     """Where the listener's certificate is: a Secret beside the Gateway."""
 
-    secret: DnsLabel
+    secret: ObjectName
 
 
 class Auth(Strict):
@@ -95,7 +97,7 @@ class Auth(Strict):
 
     issuer: HttpsUrl
     jwks_uri: HttpsUrl
-    audiences: Annotated[tuple[OneLine, ...], Field(min_length=1)]
+    audiences: Annotated[tuple[Words, ...], Field(min_length=1)]
 
 
 class GatewayAutoscaling(Strict):
@@ -132,7 +134,7 @@ class Monitoring(Strict):
 
 
 class SecretStore(Strict):
-    name: DnsLabel
+    name: ObjectName
     kind: Literal["SecretStore", "ClusterSecretStore"] = "ClusterSecretStore"
 
 

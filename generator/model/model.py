@@ -18,8 +18,10 @@ from generator.model.base import (
     HubRepository,
     ImageDigest,
     LabelKey,
+    LabelText,
     LabelValue,
     Name,
+    ObjectName,
     OneLine,
     PositiveFloat,
     PositiveInt,
@@ -27,11 +29,13 @@ from generator.model.base import (
     RelativePrefix,
     RoutePath,
     SecretKey,
+    Size,
     StorageAccount,
     Strict,
     Switch,
     Uuid,
     VmSize,
+    Words,
     only_one,
 )
 
@@ -39,7 +43,7 @@ from generator.model.base import (
 class Token(Strict):
     """A hub token, never in plain: the name of a Secret, filled from the vault where the cluster does that."""
 
-    secret: DnsLabel = Field(description="Secret in the model's namespace")
+    secret: ObjectName = Field(description="Secret in the model's namespace")
     key: SecretKey = Field("HF_TOKEN", description="Key in the Secret; presets need `HF_TOKEN`")
     vault_key: Name | None = Field(
         None, description="Name in the vault; with it an ExternalSecret fills the Secret, without it the Secret exists"
@@ -47,7 +51,7 @@ class Token(Strict):
 
 
 class PresetSource(Strict):
-    name: OneLine = Field(description="KAITO preset: a hub id such as `microsoft/phi-4`, or a legacy short name")
+    name: Words = Field(description="KAITO preset: a hub id such as `microsoft/phi-4`, or a legacy short name")
     revision: Commit | None = Field(None, description="Commit of the weights; KAITO follows `main` without it")
     token: Token | None = Field(None, description="Needed for gated models")
 
@@ -61,9 +65,9 @@ class HuggingFaceSource(Strict):
 class Claim(Strict):
     """A PersistentVolumeClaim: an existing one by name alone, or one that we create (with a size)."""
 
-    name: DnsLabel
-    size: Quantity | None = Field(None, description="Create the claim with this size; without it the claim exists")
-    storage_class: DnsLabel | None = Field(None, description="Default `azurefile-csi-premium`")
+    name: ObjectName
+    size: Size | None = Field(None, description="Create the claim with this size; without it the claim exists")
+    storage_class: ObjectName | None = Field(None, description="Default `azurefile-csi-premium`")
 
     @model_validator(mode="after")
     def _class_needs_size(self) -> Self:
@@ -78,7 +82,7 @@ class BlobVolume(Strict):
     account: StorageAccount
     container: BlobContainer
     resource_group: Name | None = None
-    secret: DnsLabel | None = Field(
+    secret: ObjectName | None = Field(
         None, description="Secret with the account's key: an inline CSI volume; without it `spec.identity` mounts a PV"
     )
 
@@ -172,7 +176,7 @@ class Adapter(Strict):
     name: DnsLabel
     image: ImageDigest | None = None
     tuning: DnsLabel | None = Field(None, description="Name of a Tuning that runs on the same cluster")
-    pull_secret: DnsLabel | None = None
+    pull_secret: ObjectName | None = None
     strength: Annotated[float, Field(strict=True, ge=0, le=1)] | None = Field(
         None, description="Transformers runtime only"
     )
@@ -185,7 +189,7 @@ class Adapter(Strict):
 
 class Amounts(Strict):
     cpu: Quantity | None = None
-    memory: Quantity | None = None
+    memory: Size | None = None
 
 
 class Resources(Strict):
@@ -219,7 +223,7 @@ class Serving(Strict):
     dtype: Literal["float32", "float16", "bfloat16"] | None = None
     pipeline: Literal["text-generation", "conversational", "text2text-generation", "fill-mask"] = "text-generation"
     trust_remote_code: Switch = Field(False, description="Run code of the model's repository, at the pinned commit")
-    served_name: OneLine | None = Field(None, description="The `model` of the OpenAI API; default: the entry's name")
+    served_name: Words | None = Field(None, description="The `model` of the OpenAI API; default: the entry's name")
     adapters: Annotated[tuple[Adapter, ...], Field(max_length=10)] = ()
     engine: dict[FlagName, bool | int | float | OneLine] = Field(
         default_factory=dict, description="Further engine arguments, without dashes"
@@ -296,7 +300,7 @@ class ModelSpec(Strict):
     owner: DnsLabel = Field(description="Team that answers for the model")
     namespace: DnsLabel | None = Field(None, description="Default: the owner")
     description: OneLine = ""
-    license: Name = Field(description="SPDX identifier or the licence's name")
+    license: LabelText = Field(description="SPDX identifier or the licence's name")
     source: Source
     architecture: Architecture | None = None
     serving: Serving = Serving.model_construct()

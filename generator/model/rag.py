@@ -10,9 +10,10 @@ from generator.model.base import (
     HttpUrl,
     HubRepository,
     ImageDigest,
+    ObjectName,
     OneLine,
     PositiveInt,
-    Quantity,
+    Size,
     Strict,
     Switch,
     VmSize,
@@ -25,7 +26,7 @@ class LocalEmbedding(Strict):
     model: HubRepository | None = None
     image: ImageDigest | None = None
     token: Token | None = None
-    pull_secret: DnsLabel | None = None
+    pull_secret: ObjectName | None = None
 
     @model_validator(mode="after")
     def _one_model(self) -> Self:
@@ -35,7 +36,7 @@ class LocalEmbedding(Strict):
 
 class RemoteEmbedding(Strict):
     url: HttpUrl
-    secret: DnsLabel | None = None
+    secret: ObjectName | None = None
 
 
 class Embedding(Strict):
@@ -51,21 +52,21 @@ class Embedding(Strict):
 class RagStorage(Strict):
     """A volume for the index, shared by two revisions while one takes over from the other."""
 
-    size: Quantity
-    storage_class: DnsLabel = "azurefile-csi-premium"
+    size: Size
+    storage_class: ObjectName = "azurefile-csi-premium"
     mount_path: str = Field("/mnt/data", pattern=r"^(/[A-Za-z0-9_][A-Za-z0-9._-]*)+$")
 
 
 class VectorDb(Strict):
     engine: Literal["qdrant"]
     url: HttpUrl
-    secret: DnsLabel | None = Field(None, description="Secret with the key `VECTOR_DB_ACCESS_SECRET`")
+    secret: ObjectName | None = Field(None, description="Secret with the key `VECTOR_DB_ACCESS_SECRET`")
 
 
 class InferenceService(Strict):
     model: DnsLabel | None = Field(None, description="A Model of the catalog in the same namespace")
     url: HttpUrl | None = None
-    secret: DnsLabel | None = None
+    secret: ObjectName | None = None
     context_window: PositiveInt
 
     @model_validator(mode="after")
@@ -75,7 +76,7 @@ class InferenceService(Strict):
 
 
 class Guardrails(Strict):
-    config_map: DnsLabel | None = Field(None, description="ConfigMap with `guardrails.yaml`; default: KAITO's own")
+    config_map: ObjectName | None = Field(None, description="ConfigMap with `guardrails.yaml`; default: KAITO's own")
 
 
 class RagOverride(Strict):

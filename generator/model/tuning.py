@@ -11,10 +11,12 @@ from generator.model.base import (
     ImageDigest,
     ImageRepository,
     ImageTag,
+    ObjectName,
     OneLine,
     Strict,
     Switch,
     VmSize,
+    Words,
     only_one,
 )
 from generator.model.model import Claim, Token
@@ -37,7 +39,7 @@ class TuningInput(Strict):
     urls: Annotated[tuple[HttpsUrl, ...], Field(min_length=1)] | None = None
     image: ImageDigest | None = None
     claim: Claim | None = None
-    pull_secret: DnsLabel | None = None
+    pull_secret: ObjectName | None = None
 
     @model_validator(mode="after")
     def _one_input(self) -> Self:
@@ -52,7 +54,7 @@ class OutputImage(Strict):
 
     repository: ImageRepository
     version: ImageTag = Field("0.0.1", description="First part of the tag; the revision follows")
-    push_secret: DnsLabel
+    push_secret: ObjectName
 
 
 class TuningOutput(Strict):
@@ -73,7 +75,7 @@ class TuningSpec(Strict):
     owner: DnsLabel
     namespace: DnsLabel | None = Field(None, description="Default: the owner")
     description: OneLine = ""
-    preset: OneLine = Field(description="KAITO preset that can be tuned")
+    preset: Words = Field(description="KAITO preset that can be tuned")
     token: Token | None = None
     method: Literal["lora", "qlora"]
     input: TuningInput

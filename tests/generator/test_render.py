@@ -192,6 +192,20 @@ def test_production_fills_secrets_from_the_vault_and_dev_has_them(fleet: Compile
     assert "clusters/dev/llama-3-1-8b/externalsecret.yaml" not in {document.path for document in documents(fleet)}
 
 
+def test_objects_that_exist_may_be_named_as_kubernetes_allows(workshop: Repository) -> None:
+    """Secrets and claims are named like hosts: certificates are called `models.example.com` more often than not."""
+    edit(workshop, "clusters/prod.yaml", lambda spec: spec["gateway"]["tls"].update({"secret": "models.example.com"}))
+    claim = {"name": "0weights.v2"}
+    edit(workshop, "models/files-volume.yaml", lambda spec: spec["source"]["azureVolume"].update(claim=claim))
+    compiled = compile_catalog(workshop)
+    gateway = one(compiled, "clusters/prod/gateway/kustomization.yaml")
+    assert "value: models.example.com" in gateway["patches"][0]["patch"]
+    spec = one(compiled, "clusters/dev/files-volume/workspace.yaml")["inference"]["template"]["spec"]
+    assert {"claimName": "0weights.v2", "readOnly": True} in [
+        volume.get("persistentVolumeClaim") for volume in spec["volumes"]
+    ]
+
+
 def test_metrics_are_scraped_only_where_they_are_metrics(fleet: Compiled) -> None:
     paths = {document.path for document in documents(fleet)}
     assert "clusters/dev/phi-3-dolly/podmonitor.yaml" in paths
