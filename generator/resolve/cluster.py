@@ -123,12 +123,18 @@ def _secrets(context: Context[Cluster]) -> None:
 
 
 def _namespaces(context: Context[Cluster]) -> None:
+    """A namespace of models is closed to everybody but their clients: whatever else lives there would be cut off."""
     spec = context.spec_of_cluster
-    if spec.gateway.namespace in spec.namespaces:
-        message = f"`{spec.gateway.namespace}` is the gateway's namespace; models must not share it"
-        context.say("catalog/namespace", message, "namespaces", spec.gateway.namespace, hint="choose another name")
-    for name in sorted(SYSTEM_NAMESPACES & spec.namespaces.keys()):
-        message = f"`{name}` is Kubernetes' own namespace; models must not share it"
+    taken = dict.fromkeys(SYSTEM_NAMESPACES, "Kubernetes' own") | {spec.gitops.namespace: "Argo CD's"}
+    if spec.monitoring.flavor == "prometheus-operator":
+        taken |= {spec.monitoring.namespace: "the scraper's"}
+    if spec.gateway.namespace in taken:
+        message = f"`{spec.gateway.namespace}` is {taken[spec.gateway.namespace]} namespace; the gateway needs its own"
+        context.say("catalog/namespace", message, "gateway", "namespace", hint="choose another name")
+    else:
+        taken |= {spec.gateway.namespace: "the gateway's"}
+    for name in sorted(taken.keys() & spec.namespaces.keys()):
+        message = f"`{name}` is {taken[name]} namespace; models must not share it"
         context.say("catalog/namespace", message, "namespaces", name, hint="choose another name")
     check_plain(context, spec.gitops.repo, "gitops", "repo")
 

@@ -137,16 +137,11 @@ def _adapter(context: Context[Model], index: int, tuned: TUNED) -> AdapterSource
             name=adapter.name, image=adapter.image, pull_secret=adapter.pull_secret or "", strength=strength
         )
     made = tuned.get((context.cluster.name, adapter.tuning or ""))
-    if made is None and ("Tuning", adapter.tuning) in context.catalog.broken:
-        return None
+    where = ("serving", "adapters", index, "tuning")
     if made is None:
-        message = f"no Tuning `{adapter.tuning}` runs on cluster `{context.cluster.name}`"
-        hint = "name an entry of `catalog/tuning/` that lists the cluster"
-        context.say("catalog/reference", message, "serving", "adapters", index, "tuning", hint=hint)
+        _say_missing(context, adapter.tuning or "", where)
         return None
-    if made.output_claim and made.namespace != (context.entry.value.spec.namespace or context.entry.value.spec.owner):
-        message = f"Tuning `{made.name}` writes to a volume in namespace `{made.namespace}`, out of the model's reach"
-        context.say("catalog/reference", message, "serving", "adapters", index, "tuning", hint="use one namespace")
+    _check_made(context, made, where)
     return AdapterSource(
         name=adapter.name,
         tuning="" if made.output_claim else made.name,
@@ -154,6 +149,30 @@ def _adapter(context: Context[Model], index: int, tuned: TUNED) -> AdapterSource
         claim=made.output_claim,
         strength=strength,
     )
+
+
+def _say_missing(context: Context[Model], name: str, where: tuple[str | int, ...]) -> None:
+    if ("Tuning", name) in context.catalog.broken:
+        return
+    message = f"no Tuning `{name}` runs on cluster `{context.cluster.name}`"
+    hint = "name an entry of `catalog/tuning/` that lists the cluster"
+    tuning = context.catalog.tunings.get(name)
+    if tuning and tuning.value.spec.retired:
+        message, hint = f"Tuning `{name}` is retired", "name what it made by its digest, in `image`"
+    context.say("catalog/reference", message, *where, hint=hint)
+
+
+def _check_made(context: Context[Model], made: TuningPlacement, where: tuple[str | int, ...]) -> None:
+    """What a tuning made fits the model that it was made from, and is within reach."""
+    spec = context.entry.value.spec
+    if made.output_claim and made.namespace != (spec.namespace or spec.owner):
+        message = f"Tuning `{made.name}` writes to a volume in namespace `{made.namespace}`, out of the model's reach"
+        context.say("catalog/reference", message, *where, hint="use one namespace")
+    known = context.facts.kaito.preset
+    served, trained = (known(spec.source.preset.name) if spec.source.preset else None), known(made.preset)
+    if served and trained and served != trained:
+        message = f"Tuning `{made.name}` trains `{trained.name}`; its adapter does not fit `{served.name}`"
+        context.say("catalog/adapters", message, *where, hint="serve the preset that was tuned, or tune the one served")
 
 
 def _service_account(context: Context[Model]) -> ServiceAccount | None:

@@ -1,10 +1,13 @@
 """Which combinations of a model's fields make sense: one small rule each, all of them said at once."""
 
+import re
 from fnmatch import fnmatchcase
 
 from generator.model import Model
+from generator.model.base import HUB_REPOSITORY
 from generator.resolve.context import Context
 from generator.resolve.requirements import check_identity, check_plain, check_token
+from generator.resolve.resources import check_resources
 from generator.words import did_you_mean
 
 TTFT_BUCKETS = (
@@ -73,7 +76,7 @@ def _preset_name(context: Context[Model]) -> None:
         context.say("catalog/retired-preset", message, *where, hint=f"use `{replacement}`")
         return
     known = context.facts.kaito.preset(preset.name)
-    if known is None and "/" not in preset.name:
+    if known is None and not re.fullmatch(HUB_REPOSITORY, preset.name):
         names = [*context.facts.kaito.presets, *context.facts.kaito.aliases]
         hint = did_you_mean(preset.name, names) or "use a hub id, `organisation/name`"
         context.say("catalog/preset", f"`{preset.name}` is no preset of KAITO", *where, hint=hint)
@@ -201,15 +204,6 @@ def _own_pod(context: Context[Model]) -> None:
         )
 
 
-def _own_resources(context: Context[Model]) -> None:
-    spec = context.entry.value.spec
-    memory = spec.serving.resources
-    if spec.source.preset is None and not (memory.requests.memory and memory.limits.memory):
-        message = "our own pod needs `resources` with memory requested and limited"
-        hint = "e.g. `resources: {requests: {memory: 8Gi}, limits: {memory: 16Gi}}` below `serving`"
-        context.say("catalog/resources", message, "serving", hint=hint)
-
-
 def _identity(context: Context[Model]) -> None:
     spec = context.entry.value.spec
     source = spec.source
@@ -305,7 +299,7 @@ RULES = (
     _transformers,
     _preset_pod,
     _own_pod,
-    _own_resources,
+    check_resources,
     _identity,
     _egress,
     _cpu_engine,

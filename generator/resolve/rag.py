@@ -1,8 +1,9 @@
 """A `RagEngine` on one cluster becomes a `RagPlacement`."""
 
+from math import inf
 from typing import Any
 
-from generator.model import RagEngine
+from generator.model import Model, RagEngine
 from generator.placement import RagPlacement, VolumeClaim
 from generator.resolve.context import Context, annotations, external_secrets, labels
 from generator.resolve.requirements import (
@@ -92,6 +93,11 @@ def _storage_settings(context: Context[RagEngine], claim: str) -> dict[str, Any]
     return settings
 
 
+def _longest(context: Context[RagEngine], model: Model) -> float:
+    """The tokens that the model was promised to take; without a promise, whatever its node holds."""
+    return model.spec.clusters[context.cluster.name].context or model.spec.serving.context or inf
+
+
 def _guardrails(context: Context[RagEngine]) -> dict[str, Any]:
     guardrails = context.entry.value.spec.guardrails
     if guardrails is None:
@@ -122,9 +128,19 @@ def _inference_url(context: Context[RagEngine], namespace: str) -> str:
         return ""
     if model is None or context.cluster.name not in model.value.spec.clusters or model.value.spec.retired:
         message = f"no Model `{name}` runs on cluster `{context.cluster.name}`"
-        hint = did_you_mean(name, set(context.catalog.models) - {name})
+        hint = did_you_mean(name, set(context.catalog.models) - {name}) if model is None else ""
+        if model and model.value.spec.retired:
+            message, hint = f"Model `{name}` is retired", "retire the engine with it, or name another model"
         context.say("catalog/reference", message, *where, hint=hint or "name an entry of `catalog/models/` that does")
+    elif model.value.spec.suspended:
+        message = f"Model `{name}` is suspended: the engine finds documents, but nobody answers"
+        hint = "name another model, or resume it"
+        context.say("catalog/reference", message, *where, hint=hint, warning=True)
     elif (model.value.spec.namespace or model.value.spec.owner) != namespace:
         message = f"Model `{name}` is in another namespace, where this engine's requests are not let in"
         context.say("catalog/reference", message, *where, hint="use one namespace, or the model's URL at the gateway")
+    elif _longest(context, model.value) < service.context_window:
+        message = f"Model `{name}` is served with {_longest(context, model.value):,} tokens on `{context.cluster.name}`"
+        hint = "a window within the model's `context`, or a larger `context` there"
+        context.say("catalog/context", message, "inference", "contextWindow", hint=hint)
     return f"http://{name}.{namespace}.svc.cluster.local/v1/chat/completions"

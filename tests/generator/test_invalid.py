@@ -245,3 +245,32 @@ def test_one_mistake_on_two_clusters_is_said_once_per_place(root: Path) -> None:
     with added(root, "models/twice.yaml", text.replace("phi-4-mini-instruct", "falcon-7b").encode()):
         found = errors(root)
     assert [finding.rule for finding in found] == ["catalog/retired-preset"]
+
+
+def test_what_was_taken_down_is_said_where_it_is_still_named(root: Path) -> None:
+    """A tuning is retired to free its node; what it made stays in the registry, under a digest."""
+    model = (root / "catalog" / "models" / "assistant.yaml").read_text("utf-8")
+    tuning = (root / "catalog" / "tuning" / "dolly.yaml").read_text("utf-8")
+    with changed(root / "catalog" / "tuning" / "dolly.yaml", tuning.replace("spec:", "spec:\n  retired: true")):
+        case = (HERE / "invalid" / "adapter-in-another-namespace.yaml").read_bytes()
+        with added(root, "models/case.yaml", case):
+            (found,) = errors(root)
+    assert found.message == "Tuning `dolly` is retired"
+    assert found.hint == "name what it made by its digest, in `image`"
+    with changed(root / "catalog" / "models" / "assistant.yaml", model.replace("spec:", "spec:\n  retired: true")):
+        assert {one.message for one in errors(root)} == {"Model `assistant` is retired"}
+    with changed(root / "catalog" / "models" / "assistant.yaml", model.replace("spec:", "spec:\n  suspended: true")):
+        (found,) = findings(root)
+    assert found.severity is Severity.WARNING
+    assert found.message.startswith("Model `assistant` is suspended")
+
+
+@contextmanager
+def changed(path: Path, text: str) -> Iterator[None]:
+    before = path.read_text("utf-8")
+    assert text != before
+    path.write_text(text, "utf-8")
+    try:
+        yield
+    finally:
+        path.write_text(before, "utf-8")

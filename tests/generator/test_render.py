@@ -307,7 +307,7 @@ def test_a_config_edit_is_blue_green_unless_a_restart_is_accepted(workshop: Repo
     assert kaito_name(compile_catalog(workshop), folder) != before
     edit(workshop, entry, lambda spec: spec.update(rollout="Restart"))
     restarting = compile_catalog(workshop)
-    edit(workshop, entry, lambda spec: spec["clusters"]["dev"].update(context=2048))
+    edit(workshop, entry, lambda spec: spec["clusters"]["dev"].update(context=6144))
     restarted = compile_catalog(workshop)
     assert kaito_name(restarting, folder) == kaito_name(restarted, folder)
     config = [one(compiled, f"{folder}workspace.yaml")["inference"]["config"] for compiled in (restarting, restarted)]
