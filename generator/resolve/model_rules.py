@@ -280,6 +280,15 @@ def _node_labels(context: Context[Model]) -> None:
             context.say("catalog/node-labels", message, "serving", "nodeLabels", name, hint="use a label of yours")
 
 
+def _own_nodes(context: Context[Model]) -> None:
+    """Nodes that exist already carry no revision, so that the next one asks for those that the old one holds."""
+    spec = context.entry.value.spec
+    if spec.serving.node_labels and spec.rollout == "BlueGreen":
+        message = "two revisions want the same nodes: the next one waits for ever where none is free"
+        hint = "keep as many labelled nodes free as the model takes, or set `rollout: Recreate`"
+        context.say("catalog/own-nodes", message, "serving", "nodeLabels", hint=hint, warning=True)
+
+
 def _mount(context: Context[Model]) -> None:
     volume = context.entry.value.spec.source.azure_volume
     if volume and volume.path.split("/")[1] in OWN_MOUNTS:
@@ -306,5 +315,6 @@ RULES = (
     _secrets,
     _unheard,
     _node_labels,
+    _own_nodes,
     _mount,
 )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from generator.checks.build import build_units
+from generator.compile import Compiled
 from generator.repository import Repository
 
 ROOT = Path(__file__).parents[2]
@@ -78,3 +79,24 @@ def test_every_namespace_of_models_lets_in_its_neighbours_the_gateway_and_the_sc
                 "allow-same-namespace",
                 "default-deny",
             }
+
+
+CLUSTER_SCOPED = {"Namespace", "PersistentVolume"}
+
+
+def test_the_project_lets_argo_cd_apply_every_object_of_every_unit(fleet: Compiled) -> None:
+    """One kind or one namespace that the project does not name fails the whole sync of its unit."""
+    for cluster in fleet.catalog.clusters:
+        project = one(f"{cluster}/gitops", "AppProject", f"kaitops-{cluster}", namespace="argocd")["spec"]
+        listed = {(one["group"], one["kind"]) for one in project["clusterResourceWhitelist"]}
+        namespaces = {place["namespace"] for place in project["destinations"]}
+        assert "namespaceResourceWhitelist" not in project  # which lets every namespaced kind in
+        for application in objects(f"{cluster}/gitops"):
+            if application["kind"] != "Application":
+                continue
+            for body in objects(application["spec"]["source"]["path"].removeprefix("clusters/")):
+                group = body["apiVersion"].rpartition("/")[0]
+                if body["kind"] in CLUSTER_SCOPED:
+                    assert (group, body["kind"]) in listed
+                else:
+                    assert body["metadata"]["namespace"] in namespaces, body

@@ -10,6 +10,7 @@ import yaml
 
 from generator.compile import Compiled, compile_catalog
 from generator.document import Document
+from generator.finding import Severity
 from generator.repository import Repository
 
 WAVES = {
@@ -183,6 +184,15 @@ def test_nodes_of_ones_own_may_be_labelled_as_ours_would_be(workshop: Repository
     edit(workshop, "models/mistral-7b-own-nodes.yaml", lambda spec: spec["serving"].update(nodeLabels=labels))
     workspace = one(compile_catalog(workshop), "clusters/dev/mistral-7b-own-nodes/workspace.yaml")
     assert workspace["resource"]["labelSelector"]["matchLabels"] == labels
+
+
+def test_a_second_revision_on_nodes_of_ones_own_is_warned_of(workshop: Repository, fleet: Compiled) -> None:
+    edit(workshop, "models/mistral-7b-own-nodes.yaml", lambda spec: spec.update(rollout="BlueGreen"))
+    found = [finding for finding in compile_catalog(workshop).findings if finding.rule == "catalog/own-nodes"]
+    assert [(finding.where.file, finding.severity) for finding in found] == [
+        ("catalog/models/mistral-7b-own-nodes.yaml", Severity.WARNING)
+    ]
+    assert not [finding for finding in fleet.findings if finding.rule == "catalog/own-nodes"]
 
 
 def test_production_fills_secrets_from_the_vault_and_dev_has_them(fleet: Compiled) -> None:
