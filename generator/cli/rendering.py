@@ -9,6 +9,7 @@ from generator.cli import FINDINGS
 from generator.cli.session import check_clusters, refuse, say, worst_first
 from generator.compile import Compiled, Request, compile_catalog
 from generator.finding import Severity
+from generator.immutable import refused_edits
 from generator.removal import removed_while_running
 from generator.report import summary, write_findings
 from generator.repository import Repository
@@ -57,8 +58,9 @@ def write(
 ) -> None:
     """Write the changes; ends with exit 1 when a guard objects."""
     removed = [] if allow_prune else list(removed_while_running(compiled.catalog, changes))
-    if removed:
-        refuse(removed, "nothing was written")
+    forbidden = [*removed, *refused_edits(changes)]
+    if forbidden:
+        refuse(forbidden, "nothing was written")
     try:
         tree.write(repository.root, changes, force=force, allow_prune=allow_prune)
     except tree.RefusedError as error:

@@ -355,6 +355,34 @@ def test_a_suspended_and_a_retired_model(kaitops: Kaitops, root: Path) -> None:
     assert "`handbook` is retired" in result.err
 
 
+@pytest.mark.parametrize(
+    ("edited", "what"),
+    [
+        ("size: 50Gi", "size from 100Gi to the smaller 50Gi"),
+        ("size: 100Gi, storageClass: azurefile-csi", "`storageClassName`"),
+    ],
+)
+def test_a_claim_is_not_edited_where_kubernetes_refuses_it(
+    kaitops: Kaitops, root: Path, edited: str, what: str
+) -> None:
+    """The sync of such an edit fails, and so does each one after it until the edit is taken back."""
+    kaitops("render")
+    claim = root / "clusters/dev/dolly/persistentvolumeclaim.yaml"
+    before = claim.read_bytes()
+    edit(root, "catalog/tuning/dolly.yaml", "size: 100Gi", edited)
+    result = kaitops("render")
+    assert result.code == 1
+    assert f"the claim `tuning-results` exists, and Kubernetes refuses to change its {what}" in result.err
+    assert claim.read_bytes() == before
+    edit(root, "catalog/tuning/dolly.yaml", edited, "size: 200Gi")
+    assert kaitops("render").code == 0
+    grown = claim.read_bytes()
+    assert b"storage: 200Gi" in grown
+    claim.write_bytes(b"")  # as a full disk leaves it
+    assert kaitops("render").code == 0
+    assert claim.read_bytes() == grown
+
+
 # ---- roll
 
 
