@@ -73,12 +73,12 @@ def _check_timeout(context: Context[Model]) -> None:
 def _check_host(context: Context[Model], host: str | None) -> None:
     listener = context.spec_of_cluster.gateway.host
     where = ("clusters", context.cluster.name, "host")
-    if host and listener and not _covers(listener, host):
+    if host and listener and not listens_for(listener, host):
         message = f"the gateway of cluster `{context.cluster.name}` listens for `{listener}` only, never for `{host}`"
         context.say("catalog/host", message, *where, hint=f"use a host that `{listener}` covers")
 
 
-def _covers(listener: str, host: str) -> bool:
+def listens_for(listener: str, host: str) -> bool:
     return host == listener or (listener.startswith("*.") and host.endswith(listener[1:]))
 
 

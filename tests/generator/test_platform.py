@@ -100,3 +100,24 @@ def test_the_project_lets_argo_cd_apply_every_object_of_every_unit(fleet: Compil
                     assert (group, body["kind"]) in listed
                 else:
                     assert body["metadata"]["namespace"] in namespaces, body
+
+
+def test_a_gateway_with_auth_lets_nobody_in_without_a_token() -> None:
+    """The first object checks a token that is there, the second one demands that there is one."""
+    gateway = [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "inference-gateway"}]
+    checked = one("prod/gateway", "RequestAuthentication", "inference-gateway")["spec"]
+    demanded = one("prod/gateway", "AuthorizationPolicy", "inference-gateway")["spec"]
+    assert checked["targetRefs"] == demanded["targetRefs"] == gateway
+    assert checked["jwtRules"][0]["issuer"] == "https://login.example.com/v2.0"
+    assert demanded["action"] == "ALLOW"
+    assert demanded["rules"] == [{"from": [{"source": {"requestPrincipals": ["*"]}}]}]
+
+
+def test_only_namespaces_of_models_may_attach_routes_to_the_gateway() -> None:
+    for cluster in ("dev", "prod"):
+        (listener,) = one(f"{cluster}/gateway", "Gateway", "inference-gateway")["spec"]["listeners"]
+        admitted = listener["allowedRoutes"]["namespaces"]
+        assert admitted["from"] == "Selector"
+        for body in objects(f"{cluster}/namespaces"):
+            if body["kind"] == "Namespace":
+                assert admitted["selector"]["matchLabels"].items() <= body["metadata"]["labels"].items()
