@@ -4,11 +4,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from generator.compile import Compiled, compile_catalog
 from generator.repository import Repository
 
 ROOT = Path(__file__).parent.parent
+
+# How long an example takes is the machine's affair: no test is timed.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ ENTRIES = sorted(path for folder in FOLDERS.values() for path in (REPOSITORY / "
 REFERRED_TO = {"phi-4-mini", "phi-3-dolly-tuning"}
 USUAL: dict[str, str] = {}
 """What the unchanged catalog renders: only what differs from it needs another look."""
-BUDGET = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+BUDGET = settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 ODD = st.one_of(
     st.sampled_from(["", " ", "yes", "null", "~", "010", "1e3", ".inf", "12:30", "2026-08-21", "- a", "a: b", "a #b"]),

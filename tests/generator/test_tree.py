@@ -257,7 +257,7 @@ def meddle(root: Path, hands: dict[str, bytes | None]) -> dict[str, bytes]:
     return written
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(old=TREES, hands=HANDS, new=TREES)
 def test_nothing_of_a_person_is_lost_and_force_gives_exactly_the_tree(
     old: dict[str, str], hands: dict[str, bytes | None], new: dict[str, str]

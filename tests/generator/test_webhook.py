@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from generator.checks import webhook
@@ -170,7 +170,6 @@ def with_value(value: Any, path: tuple[str, ...], new: Any) -> Any:
 BODIES = [patched(param.values[0], param.values[1].get("patch", {})) for param in cases("accepted") + cases("refused")]
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_part_of_the_wrong_type_is_never_a_crash(data: st.DataObject) -> None:
     body = data.draw(st.sampled_from(BODIES))

@@ -120,7 +120,7 @@ def test_common_values_stay_plain(value: str) -> None:
     assert yamlout.scalar(value) == value
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(st.lists(TEXT, min_size=150, max_size=150))
 def test_kustomize_reads_what_we_wrote(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     """Go's reader and writer, with JSON between them, keep each string: hundreds of them in one build."""

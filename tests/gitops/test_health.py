@@ -337,7 +337,7 @@ def damage(data: st.DataObject, obj: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", [path.stem for path in FILES])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_no_object_makes_a_script_fail(name: str, data: st.DataObject) -> None:
     kind = name.split("_")[1]
