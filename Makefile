@@ -31,7 +31,7 @@ check: $(VENV)/.dev ## ruff, mypy, import contracts and the fast tests: no Go, a
 	@$(BIN)/kaitops render --check --no-cache
 	@$(BIN)/pytest -q -n 2 -m "not slow"
 
-test: $(VENV)/.dev tools ## every test, with kustomize and kubeconform built from pinned sources
+test: $(VENV)/.dev tools ## every test, with kustomize, kubeconform and a Kubernetes API server built from pinned sources
 	@PATH="$(CURDIR)/$(TOOLS):$$PATH" $(BIN)/pytest -q -n 2
 
 fmt: $(VENV)/.dev ## format the Python code
@@ -42,8 +42,8 @@ schemas: $(VENV)/.dev ## write the editor schemas of the catalog and the schemas
 	@$(BIN)/kaitops schemas
 	@$(BIN)/python -m tools.distill
 
-tools: $(VENV)/.run ## build kustomize and kubeconform into .cache/ (once per version)
-	@$(BIN)/python -m tools.build checks
+tools: $(VENV)/.run ## build what the tests start beside Python into .cache/ (once per version)
+	@$(BIN)/python -m tools.build checks kube:etcd,kube-apiserver
 
 bench: $(VENV)/.dev ## measure the generator beside its peers and print the table
 	@$(BIN)/python -m tests.bench

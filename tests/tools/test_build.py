@@ -123,13 +123,14 @@ def test_a_version_is_found_in_what_go_says() -> None:
 
 def test_the_key_changes_with_each_input() -> None:
     keys = {
-        build_key(b"mod", b"sum", "go1.26"),
-        build_key(b"mod", b"sum2", "go1.26"),
-        build_key(b"mod2", b"sum", "go1.26"),
-        build_key(b"mod", b"sum", "go1.27"),
-        build_key(b"mods", b"um", "go1.26"),
+        build_key(b"mod", b"sum", "go1.26", ["-s"]),
+        build_key(b"mod", b"sum2", "go1.26", ["-s"]),
+        build_key(b"mod2", b"sum", "go1.26", ["-s"]),
+        build_key(b"mod", b"sum", "go1.27", ["-s"]),
+        build_key(b"mods", b"um", "go1.26", ["-s"]),
+        build_key(b"mod", b"sum", "go1.26", ["-w"]),
     }
-    assert len(keys) == 5
+    assert len(keys) == 6
 
 
 def test_every_tool_is_built_with_one_line_each(root: Path) -> None:
@@ -215,7 +216,38 @@ def test_a_failed_build_does_not_pass_for_the_one_before_it(root: Path) -> None:
     pins.write_bytes(before)
     again = FakeGo()
     build_group(make_site(root, again)[0], "checks")
-    assert len(again.built) == 3
+    assert again.built == ["example.test/lint/cmd/lint", "example.test/build/v5"]
+
+
+def test_only_the_tools_that_are_named_are_built_and_the_others_later(root: Path) -> None:
+    go = FakeGo()
+    build_group(make_site(root, go)[0], "checks", ["graph", "lint"])
+    assert go.built == ["example.test/lint/extra/cmd/graph", "example.test/lint/cmd/lint"]
+    again = FakeGo()
+    build_group(make_site(root, again)[0], "checks")
+    assert again.built == ["example.test/build/v5"]
+
+
+def test_an_unknown_tool_names_the_tools_of_its_group(root: Path) -> None:
+    go = FakeGo()
+    with pytest.raises(CannotRunError) as caught:
+        build_group(make_site(root, go)[0], "checks", ["lint", "lnit"])
+    assert str(caught.value) == "no tool `lnit` in `tools/checks/go.mod`"
+    assert caught.value.hint == "tools: lint, build, graph"
+    assert go.built == []
+
+
+def test_etcd_is_named_as_people_name_it() -> None:
+    assert Tool("go.etcd.io/etcd/server/v3", "v3.6.5").name == "etcd"
+
+
+def test_the_linker_tells_kubernetes_its_version_and_no_other_tool() -> None:
+    package = "k8s.io/component-base/version"
+    assert Tool("k8s.io/kubernetes/cmd/kube-apiserver", "v1.35.4").build_flags == (
+        "-ldflags",
+        f"-s -w -X {package}.gitVersion=v1.35.4 -X {package}.gitMajor=1 -X {package}.gitMinor=35",
+    )
+    assert Tool("example.test/lint", "v0.8.0").build_flags == ("-ldflags", "-s -w")
 
 
 def test_an_unknown_group_names_the_groups_that_there_are(root: Path) -> None:
@@ -301,8 +333,13 @@ def test_the_command_ends_with_two_and_no_traceback(capsys: pytest.CaptureFixtur
     assert output.err.startswith("error: no tool group `no-such-group` in `tools/`\n  hint: groups: ")
 
 
+def test_the_command_takes_tools_of_a_group(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["checks:kustomize,no-such-tool"]) == 2
+    assert "no tool `no-such-tool` in `tools/checks/go.mod`" in capsys.readouterr().err
+
+
 def test_the_committed_groups_pin_every_tool() -> None:
     groups = (Path(__file__).parents[2] / "tools").glob("*/go.mod")
     tools = [tool for group in groups for tool in parse_go_mod(group.read_text()).tools]
-    assert {"kustomize", "kubeconform"} <= {tool.name for tool in tools}
+    assert {"kustomize", "kubeconform", "etcd", "kube-apiserver"} <= {tool.name for tool in tools}
     assert [tool.package for tool in tools if not tool.version.startswith("v")] == []
