@@ -1,6 +1,7 @@
 """What many tests start from: the repository's own catalog, compiled once, and copies of it to change."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,28 @@ from hypothesis import HealthCheck, settings
 
 from generator.compile import Compiled, compile_catalog
 from generator.repository import Repository
+from tests.apiserver import ApiServer, running_api_server
 
 ROOT = Path(__file__).parent.parent
 
 # How long an example takes is the machine's affair: no test is timed.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test with a real API server is slow, whether its author said so or not."""
+    for item in items:
+        if "api_server" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def api_server() -> Iterator[ApiServer]:
+    """One API server for all tests of this process: three seconds once, and no worker disturbs another's objects."""
+    with running_api_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
