@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, settings
 
 from generator.compile import Compiled, compile_catalog
 from generator.repository import Repository
-from tests.apiserver import ApiServer, running_api_server
+from tests.apiserver import ApiServer, load_definitions, running_api_server
+from tools.distill.sources import definitions, fetch
 
 ROOT = Path(__file__).parent.parent
 
@@ -31,6 +32,13 @@ def api_server() -> Iterator[ApiServer]:
     """One API server for all tests of this process: three seconds once, and no worker disturbs another's objects."""
     with running_api_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def loaded_server(api_server: ApiServer) -> ApiServer:
+    """The same server with the definition of every kind that is not Kubernetes' own and that we emit."""
+    load_definitions(api_server.api(), [crd for crd, _ in definitions(fetch())])
+    return api_server
 
 
 @pytest.fixture(scope="session")

@@ -102,13 +102,27 @@ SOURCES = (
 
 def crds(folders: dict[str, Path], sources: Iterable[Source] = SOURCES) -> Iterator[tuple[dict[str, Any], str]]:
     """Each wanted CRD with a wanted version; `folders` says where each module lies."""
+    for crd, versions in definitions(folders, sources):
+        yield from ((crd, version) for version in versions)
+
+
+def definitions(
+    folders: dict[str, Path], sources: Iterable[Source] = SOURCES
+) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
+    """Each wanted CRD once, whole, as an API server takes it, with the versions wanted."""
     for source in sources:
         text = (folders[source.module] / source.file).read_text("utf-8")
         found = {crd["spec"]["names"]["kind"]: crd for crd in yaml.load_all(text, yaml.CSafeLoader) if crd}
         for kind, versions in source.versions.items():
-            crd = found[kind]
-            spec = {**crd["spec"], "group": source.group or crd["spec"]["group"]}
-            yield from (({**crd, "spec": spec}, version) for version in versions)
+            yield _in_group(found[kind], source.group), versions
+
+
+def _in_group(crd: dict[str, Any], group: str) -> dict[str, Any]:
+    """The CRD as another vendor serves it; its name must follow its group."""
+    if not group:
+        return crd
+    name = f"{crd['spec']['names']['plural']}.{group}"
+    return {**crd, "metadata": {**crd["metadata"], "name": name}, "spec": {**crd["spec"], "group": group}}
 
 
 def fetch() -> dict[str, Path]:
