@@ -64,6 +64,10 @@ class Kube(Protocol):
     @property
     def context(self) -> str: ...
 
+    @property
+    def minor(self) -> str:
+        """The Kubernetes that it runs, such as `1.35`."""
+
     def get(self, path: str) -> Answer: ...
 
     def dry_run(self, path: str, body: Body) -> Answer:
@@ -74,13 +78,14 @@ def connect(context: str, kubeconfig: Path | None = None) -> Kube:
     """Sign in to the cluster of a context.
 
     Raises:
-        CannotRunError: no such file or context, or nothing in it to sign in with.
+        CannotRunError: no such file or context, nothing in it to sign in with, or no such cluster that answers.
     """
     paths = str(kubeconfig) if kubeconfig else os.environ.get("KUBECONFIG") or DEFAULT_KUBECONFIG
     if not any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep)):
         raise CannotRunError(f"no kubeconfig at `{paths}`", f"name one with `--kubeconfig FILE`; {FETCH}")
     with _said_plainly(paths, context):
-        return _Connection(context, _client(paths, context))
+        client = _client(paths, context)
+    return _Connection(context, client)
 
 
 def _client(paths: str, context: str) -> "ApiClient":
@@ -139,6 +144,11 @@ class _Connection:
     def __init__(self, context: str, client: "ApiClient") -> None:
         self.context = context
         self._client = client
+        version = self._ask("GET", "/version")
+        if not isinstance(version.body, dict) or "major" not in version.body:
+            raise self._unreachable(f"it is no Kubernetes API server, or says: {version.message[:200]}")
+        # Some vendors write `35+`.
+        self.minor = f"{version.body['major']}.{version.body['minor']}".rstrip("+")
 
     def get(self, path: str) -> Answer:
         return self._ask("GET", path)
@@ -170,8 +180,6 @@ class _Connection:
             )
         if answer.status in BUSY_OR_AWAY:
             raise self._unreachable(answer.message)
-        if not isinstance(answer.body, dict):
-            raise self._unreachable(f"what came is not of a Kubernetes API server: {answer.message[:80]}")
         return answer
 
     def _unreachable(self, why: str) -> CannotRunError:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
-from generator.checks import build, drift, schema, webhook
+from generator.checks import build, drift, schema, server, webhook
 from generator.checks.subject import Subject
 from generator.compile import Compiled
 from generator.document import Document
@@ -12,6 +12,8 @@ from generator.repository import Repository
 
 CHECKS = ("catalog", "drift", "schema", "webhook", "build")
 """In the order in which they run."""
+ON_REQUEST = ("server",)
+"""Checks that need more than this repository: leaving them out is no gap."""
 SKIPPED = {"build": "not selected; the objects of hand-written bases were not looked at"}
 """What else is not seen when a check is left out."""
 
@@ -31,11 +33,15 @@ Progress = Callable[[str], None]
 
 
 def run_checks(
-    repository: Repository, compiled: Compiled, wanted: Collection[str], progress: Progress | None = None
+    repository: Repository,
+    compiled: Compiled,
+    wanted: Collection[str],
+    progress: Progress | None = None,
+    target: server.Target | None = None,
 ) -> Outcome:
     """Run the wanted checks; after an error in the catalog there is nothing that the others could look at."""
     outcome = Outcome()
-    for name in CHECKS:
+    for name in (*CHECKS, *(each for each in ON_REQUEST if each in wanted)):
         if name not in wanted:
             outcome.skipped[name] = SKIPPED.get(name, "not selected")
         elif name == "catalog":
@@ -47,7 +53,7 @@ def run_checks(
         return outcome
     subject = Subject(repository, compiled, compiled.rendering.documents)
     outcome.objects = len(subject.objects)
-    for name, check in _runners(subject, with_bases="build" in wanted).items():
+    for name, check in _runners(subject, target, with_bases="build" in wanted).items():
         if name in wanted:
             if progress:
                 progress(f"checking {name} ...")
@@ -57,13 +63,16 @@ def run_checks(
     return outcome
 
 
-def _runners(subject: Subject, *, with_bases: bool) -> dict[str, Callable[[], Iterator[Finding]]]:
-    return {
+def _runners(
+    subject: Subject, target: server.Target | None, *, with_bases: bool
+) -> dict[str, Callable[[], Iterator[Finding]]]:
+    runners = {
         "drift": lambda: drift.check(subject),
         "schema": lambda: _schema(subject, with_bases=with_bases),
         "webhook": lambda: webhook.check(subject.objects, subject.compiled.facts.kaito, _byo(subject)),
         "build": lambda: build.check(subject),
     }
+    return runners if target is None else runners | {"server": lambda: _server(subject, target)}
 
 
 def _schema(subject: Subject, *, with_bases: bool) -> Iterator[Finding]:
@@ -74,6 +83,16 @@ def _schema(subject: Subject, *, with_bases: bool) -> Iterator[Finding]:
         by_minor.setdefault(subject.minor(document), []).append(document)
     for minor, documents in by_minor.items():
         yield from schema.check(documents, minor)
+
+
+def _server(subject: Subject, target: server.Target) -> Iterator[Finding]:
+    """What the cluster gets: a unit with a base as kustomize builds it, any other as it is rendered."""
+    built = [*build.platform_objects(subject)]
+    own = [document for document in subject.objects if document.path.split("/")[2] not in build.PLATFORM]
+    wanted = [document for document in (*built, *own) if document.path.split("/")[1] == target.name]
+    # What kustomize cannot build was not asked about: that must be said by whoever leaves the check of it out.
+    yield from (finding for finding in build.check(subject) if finding.rule == build.FAILED)
+    yield from server.check(wanted, target)
 
 
 def _byo(subject: Subject) -> frozenset[str]:

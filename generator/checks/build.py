@@ -26,6 +26,7 @@ from generator.repository import Repository
 
 PLATFORM = ("gateway", "gitops", "namespaces")
 """Units with a hand-written base: only the build shows their objects."""
+FAILED = "build/failed"
 TIMEOUT = 60
 
 
@@ -67,7 +68,7 @@ def _units(documents: Iterable[Document]) -> dict[str, list[Document]]:
 def _judge(built: Built, documents: list[Document]) -> Iterator[Finding]:
     where = documents[0].source
     if built.error:
-        yield Finding(where, "build/failed", f"kustomize cannot build `{built.unit}`: {built.error}")
+        yield Finding(where, FAILED, f"kustomize cannot build `{built.unit}`: {built.error}")
         return
     if built.unit.split("/")[2] in PLATFORM:
         return

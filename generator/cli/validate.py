@@ -1,12 +1,14 @@
-"""`kaitops validate`: the catalog, what is rendered from it, and the committed tree, by every embedded check."""
+"""`kaitops validate`: the catalog, what is rendered from it, and the committed tree; on request a live cluster."""
 
 import sys
 import time
+from pathlib import Path
 
 import click
 
-from generator.checks import CHECKS, Outcome, run_checks
+from generator.checks import CHECKS, ON_REQUEST, Outcome, run_checks
 from generator.cli import FINDINGS
+from generator.cli.live import target as live_target
 from generator.cli.session import repository_of, say, worst_first
 from generator.compile import compile_catalog, has_errors
 from generator.report import FORMATS, summary, write_findings
@@ -14,10 +16,11 @@ from generator.words import did_you_mean
 
 
 def _known(_ctx: click.Context, _parameter: click.Parameter, names: tuple[str, ...]) -> frozenset[str]:
+    there = (*CHECKS, *ON_REQUEST)
     for name in names:
-        if name not in CHECKS:
+        if name not in there:
             raise click.BadParameter(
-                f"no check `{name}`; {did_you_mean(name, CHECKS) or 'there are: ' + ', '.join(CHECKS)}"
+                f"no check `{name}`; {did_you_mean(name, there) or 'there are: ' + ', '.join(there)}"
             )
     return frozenset(names)
 
@@ -25,22 +28,39 @@ def _known(_ctx: click.Context, _parameter: click.Parameter, names: tuple[str, .
 @click.command("validate")
 @click.option("--select", multiple=True, callback=_known, metavar="CHECK", help="Run only this check; may be repeated.")
 @click.option("--skip", multiple=True, callback=_known, metavar="CHECK", help="Leave this check out; may be repeated.")
+@click.option("--context", metavar="CTX", help="Ask the cluster of this kubeconfig context by server-side dry run.")
+@click.option("--kubeconfig", type=click.Path(path_type=Path), metavar="FILE", help="Where CTX is; else as kubectl.")
+@click.option("--cluster", metavar="NAME", help="Which cluster of the catalog CTX is, where its name does not say it.")
 @click.option("--strict", is_flag=True, help="Warnings and skipped checks count as findings.")
 @click.option(
     "-o", "--output", type=click.Choice(FORMATS), default="text", show_default=True, help="Form of the report."
 )
 @click.pass_context
-def command(ctx: click.Context, *, select: frozenset[str], skip: frozenset[str], strict: bool, output: str) -> None:
+def command(
+    ctx: click.Context,
+    *,
+    select: frozenset[str],
+    skip: frozenset[str],
+    context: str | None,
+    kubeconfig: Path | None,
+    cluster: str | None,
+    strict: bool,
+    output: str,
+) -> None:
     """Check the catalog and what is rendered from it.
 
     Checks: catalog (shape, references, names, limits), drift (committed = rendered), schema (every object against its
-    kind), webhook (KAITO's admission rules), build (kustomize builds every unit).
+    kind), webhook (KAITO's admission rules), build (kustomize builds every unit); with `--context` also server (the
+    cluster itself takes every object, and knows our kinds as we do). No check changes a cluster.
     """
+    if context is None and (kubeconfig or cluster or "server" in select):
+        raise click.UsageError("a cluster is asked only where `--context` names one")
     repository = repository_of(ctx)
     started = time.monotonic()
-    wanted = (select or frozenset(CHECKS)) - skip
+    wanted = ((select or frozenset(CHECKS)) | ({"server"} if context else set())) - skip
     compiled = compile_catalog(repository)
-    outcome = run_checks(repository, compiled, wanted, progress=say if sys.stderr.isatty() else None)
+    target = live_target(compiled.catalog, context, kubeconfig, cluster) if context and compiled.rendering else None
+    outcome = run_checks(repository, compiled, wanted, say if sys.stderr.isatty() else None, target)
     findings = worst_first(outcome.findings)
     report = write_findings(findings, output)
     if report:

@@ -73,7 +73,7 @@ class Api:
             RefusedError: the server answered with 400 or more.
         """
         target = f"{path}?{urlencode(query)}" if query else path
-        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": content_type}
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": content_type, "Accept": "application/json"}
         try:
             connection = self._connected()
             connection.request(method, target, json.dumps(body) if body is not None else None, headers)

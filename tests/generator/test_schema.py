@@ -11,10 +11,10 @@ from jsonschema_rs import Draft202012Validator
 
 from generator.checks.schema import check, core
 from generator.checks.schema.duplicates import duplicates, lists_of
-from generator.checks.schema.shape import SCHEMAS
 from generator.checks.schema.wording import spell
 from generator.document import Document
 from generator.finding import CannotRunError, Finding, Place
+from generator.kinds import SCHEMAS
 
 ROOT = Path(__file__).parents[2]
 CRDS = ROOT / "tools" / "crds"

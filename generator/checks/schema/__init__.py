@@ -9,10 +9,11 @@ from typing import Any
 
 from generator.checks.schema.duplicates import duplicates
 from generator.checks.schema.parts import parts
-from generator.checks.schema.shape import Shape, other_versions, shape_of
+from generator.checks.schema.shape import Shape, shape_of
 from generator.checks.schema.wording import Path, Wording, say, spell
 from generator.document import Document
 from generator.finding import Finding
+from generator.kinds import other_versions
 
 
 def check(documents: Iterable[Document], kubernetes_minor: str) -> Iterator[Finding]:

@@ -3,15 +3,14 @@
 import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from jsonschema_rs import Draft202012Validator
 
 from generator.checks.schema import core
 from generator.checks.schema.core import Schema
 from generator.checks.schema.duplicates import Lists, lists_of
+from generator.kinds import SCHEMAS, custom_schema
 
-SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
 VOLUME = "api.core.v1.Volume"
 FREELY_NAMED = "rbac.authorization.k8s.io/"
 """Names of roles may hold colons and capitals."""
@@ -29,9 +28,9 @@ class Shape:
 @cache
 def shape_of(api_version: str, kind: str, minor: str) -> Shape | None:
     """The shape of a kind, or nothing where no schema describes it."""
-    file = _file(api_version, kind)
-    if file.is_file():
-        return _compile(json.loads(file.read_bytes()))
+    own = custom_schema(api_version, kind)
+    if own is not None:
+        return _compile(own)
     name = core.kinds(minor).get((api_version, kind))
     return _compile(core.object_schema(minor, name, _metadata(api_version))) if name else None
 
@@ -41,17 +40,6 @@ def part_shape(minor: str, definition: str) -> Shape:
     """The shape of a core type inside a custom kind, by its short name below `io.k8s.`."""
     schema = core.schema_of(minor, f"io.k8s.{definition}")
     return _compile(_unnamed(schema) if definition == VOLUME else schema)
-
-
-def other_versions(kind: str) -> list[str]:
-    """The API versions under which we have a schema of a kind."""
-    found = SCHEMAS.glob(f"*/{kind.lower()}_*.json")
-    return sorted(f"{file.parent.name}/{file.stem.partition('_')[2]}" for file in found)
-
-
-def _file(api_version: str, kind: str) -> Path:
-    group, _, version = api_version.rpartition("/")
-    return SCHEMAS / group / f"{kind.lower()}_{version}.json"
 
 
 def _metadata(api_version: str) -> Schema:

@@ -33,7 +33,7 @@ class Difference:
     absent: bool = False
     """Only objects without the field are refused."""
 
-    def is_held_by(self, body: Any) -> bool:
+    def is_met_by(self, body: Any) -> bool:
         """Whether an object would be refused for it."""
         if self.absent:
             *above, name = self.path

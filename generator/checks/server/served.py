@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from generator.document import Document
 from generator.kube import Kube
 
 OK = 200
@@ -24,6 +25,10 @@ class Resource:
 
 Kind = tuple[str, str]
 """API version and kind."""
+
+
+def kind_of(document: Document) -> Kind:
+    return document.body["apiVersion"], document.body["kind"]
 
 
 def root(api_version: str) -> str:
