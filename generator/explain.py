@@ -134,7 +134,7 @@ def _unknown(word: str, known: list[str]) -> tuple[str, str]:
 def _not_one_of(location: Location, value: Any, expected: str) -> tuple[str, str]:
     options = {"True": "`true`"}.get(expected, expected.replace("'", "`"))
     words = [option.strip("'") for option in expected.replace(" or ", ", ").split(", ")]
-    return f"{_subject(location)} must be {options}, but is {_shown(value)}", did_you_mean(str(value), words)
+    return f"{_subject(location)} must be {options}, but is {shown(value)}", did_you_mean(str(value), words)
 
 
 def _subject(location: Location) -> str:
@@ -145,7 +145,8 @@ def _subject(location: Location) -> str:
     return f"{item}`{named[-1]}`" if named else "the entry"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A person's value on one line, cut where it is long, and never where it may be a secret."""
     if value is None:
         return "empty"
     if isinstance(value, dict | list):
@@ -157,7 +158,7 @@ def _shown(value: Any) -> str:
 
 
 def _found(value: Any) -> str:
-    return "it is empty" if value is None or value == "" else f"found {_shown(value)}"
+    return "it is empty" if value is None or value == "" else f"found {shown(value)}"
 
 
 def _wrong(kind: str, context: dict[str, Any], message: str) -> str:

@@ -37,6 +37,17 @@ class Finding:
     hint: str = ""
     severity: Severity = field(default=Severity.ERROR)
 
+    def __post_init__(self) -> None:
+        """Hold the sentences to one line: they quote what people wrote, and a line break would forge a finding."""
+        for name in ("message", "hint"):
+            text: str = getattr(self, name)
+            if not text.isprintable():
+                object.__setattr__(self, name, "".join(sign if sign.isprintable() else _escaped(sign) for sign in text))
+
+
+def _escaped(sign: str) -> str:
+    return sign.encode("unicode_escape").decode()
+
 
 class CannotRunError(Exception):
     """The command could not do its work at all (exit 2): no repository, a missing tool, an unreadable folder."""

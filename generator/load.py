@@ -1,6 +1,7 @@
 """The catalog on disk becomes typed entries; every mistake of every file is reported at once."""
 
 import copy
+import re
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
@@ -8,9 +9,10 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from generator.explain import explain, is_noise
+from generator.explain import explain, is_noise, shown
 from generator.finding import CannotRunError, Finding, Place
 from generator.model import API_VERSION, FOLDERS, KINDS, Cluster, EntryBase, Model, RagEngine, Tuning
+from generator.model.base import DNS_LABEL
 from generator.source import MAX_BYTES, Path, SourceFile, read_source
 from generator.words import did_you_mean
 
@@ -158,8 +160,9 @@ def _head(file: SourceFile, kind: str, data: dict[str, Any]) -> list[Finding]:
     metadata = data.get("metadata")
     stem = FilePath(file.name).stem
     if isinstance(metadata, dict) and isinstance(metadata.get("name"), str) and metadata["name"] != stem:
-        message = f"the name is `{metadata['name']}`, but the file is `{stem}.yaml`"
-        hint = f"rename the file to `{metadata['name']}.yaml`"
+        message = f"the name is {shown(metadata['name'])}, but the file is `{stem}.yaml`"
+        renamed = f"rename the file to `{metadata['name']}.yaml`"
+        hint = renamed if re.fullmatch(DNS_LABEL, metadata["name"]) else f"call the entry `{stem}`"
         findings.append(Finding(file.place(("metadata", "name")), "catalog/name", message, hint))
     return findings
 
@@ -167,7 +170,7 @@ def _head(file: SourceFile, kind: str, data: dict[str, Any]) -> list[Finding]:
 def _instead(value: Any) -> str:
     if value is None:
         return ", but is missing"
-    return f", but is `{value}`" if isinstance(value, str) else ", but is no text"
+    return f", but is {shown(value)}" if isinstance(value, str) else ", but is no text"
 
 
 def _version_hint(value: Any) -> str:
