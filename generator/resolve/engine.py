@@ -8,6 +8,7 @@ from generator.model import Model
 from generator.model.model import ModelSpec
 from generator.placement import ConfigMap
 from generator.resolve.context import Context
+from generator.skus import Sku
 
 OWNED_FLAGS = {
     "max-model-len": "serving.context",
@@ -60,6 +61,19 @@ def check_flags(context: Context[Model]) -> None:
             context.say("catalog/engine", f"the flag `{flag}` is set by `{owner}`", *where, hint=f"use `{owner}`")
         elif spelled in FORBIDDEN_FLAGS:
             context.say("catalog/engine", f"the flag `{flag}` is not allowed", *where, hint=FORBIDDEN_FLAGS[spelled])
+
+
+def check_values(context: Context[Model], sku: Sku | None) -> None:
+    """Refuse what the engine would refuse, or die of, once the node is paid for."""
+    for flag, value in context.entry.value.spec.serving.engine.items():
+        spelled, where = flag.replace("_", "-"), ("serving", "engine", flag)
+        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        if spelled == "tensor-parallel-size" and sku and number and number > sku.gpus:
+            message = f"`{flag}` wants {value} GPUs, but a `{sku.name}` has {sku.gpus}"
+            context.say("catalog/engine", message, *where, hint="leave it out: the GPUs of a node are used as they are")
+        if spelled == "gpu-memory-utilization" and (number is None or not 0 < number <= 1):
+            message = f"`{flag}` is a share of the GPU's memory, above 0 and at most 1, but is {value}"
+            context.say("catalog/engine", message, *where, hint="e.g. `0.9`")
 
 
 def preset_config(context: Context[Model], commit: str | None, tokens: int | None) -> ConfigMap:

@@ -4,7 +4,7 @@ from generator.model import Model
 from generator.model.model import Adapter, ModelSpec, Override
 from generator.placement import AdapterSource, ConfigMap, ModelPlacement, ServiceAccount, TuningPlacement
 from generator.resolve.context import Context, annotations, external_secrets, labels
-from generator.resolve.engine import check_flags, preset_config, served_name
+from generator.resolve.engine import check_flags, check_values, preset_config, served_name
 from generator.resolve.model_rules import check_model
 from generator.resolve.placeholders import check_placeholders
 from generator.resolve.pod import blob_pv, build_pod, service_account_name, volume_claims
@@ -30,6 +30,7 @@ def resolve_model(context: Context[Model], tuned: TUNED) -> ModelPlacement:
     byo = context.spec_of_cluster.kaito.provisioner == "byo"
     check_sku(context, override.sku, spec.serving.device, required=not byo)
     check_flags(context)
+    check_values(context, sku)
     check_model(context, byo=byo)
     check_placeholders(context)
     if kind == "InferenceSet":

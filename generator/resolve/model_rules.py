@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from generator.model import Model
 from generator.model.base import HUB_REPOSITORY
 from generator.resolve.context import Context
-from generator.resolve.requirements import check_identity, check_plain, check_token
+from generator.resolve.requirements import check_identity, check_plain, check_storage_class, check_token
 from generator.resolve.resources import check_resources
 from generator.words import did_you_mean
 
@@ -291,6 +291,9 @@ def _own_nodes(context: Context[Model]) -> None:
 
 def _mount(context: Context[Model]) -> None:
     volume = context.entry.value.spec.source.azure_volume
+    if volume and volume.claim:
+        where = ("source", "azureVolume", "claim", "storageClass")
+        check_storage_class(context, volume.claim.storage_class, *where)
     if volume and volume.path.split("/")[1] in OWN_MOUNTS:
         message = f"a volume at `/{volume.path.split('/')[1]}` would hide what the pod has there"
         context.say("catalog/mount", message, "source", "azureVolume", "path", hint="use e.g. `/models/my-model`")

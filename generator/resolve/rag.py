@@ -14,6 +14,7 @@ from generator.resolve.requirements import (
     check_plain,
     check_provisioned,
     check_sku,
+    check_storage_class,
     check_token,
 )
 from generator.words import did_you_mean
@@ -33,6 +34,8 @@ def resolve_rag(context: Context[RagEngine]) -> RagPlacement:
     )
     check_provisioned(context, "RagEngine")
     _check_urls(context)
+    if spec.storage:
+        check_storage_class(context, spec.storage.storage_class, "storage", "storageClass")
     token = local.token if local else None
     check_token(context, token, "embedding", "local", "token")
     claim = f"{context.entry.name}-index" if spec.storage else ""

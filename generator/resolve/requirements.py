@@ -133,6 +133,18 @@ def check_plain(context: Context[EntryType], value: object, *path: str | int) ->
         context.say("catalog/secret", message, *path, hint=hint)
 
 
+def check_storage_class(context: Context[EntryType], name: str | None, *path: str | int) -> None:
+    """Our claims are mounted on several nodes: by the revision that goes and the one that comes, if by no others."""
+    if name in DISK_CLASSES:
+        message = f"`{name}` makes Azure Disks, which one node at a time mounts"
+        hint = "use a class of Azure Files or Blob, such as `azurefile-csi-premium`"
+        context.say("catalog/storage-class", message, *path, hint=hint)
+
+
+DISK_CLASSES = frozenset({"default", "managed", "managed-csi", "managed-csi-premium", "managed-premium"})
+"""AKS's own classes of Azure Disk."""
+
+
 def check_provisioned(context: Context[EntryType], kind: str) -> None:
     """Only a model can name nodes of one's own; other kinds need KAITO to make some."""
     if context.spec_of_cluster.kaito.provisioner == "byo":

@@ -15,6 +15,7 @@ from generator.resolve.requirements import (
     check_plain,
     check_provisioned,
     check_sku,
+    check_storage_class,
     check_token,
 )
 
@@ -30,6 +31,9 @@ def resolve_tuning(context: Context[Tuning]) -> TuningPlacement:
     check_provisioned(context, "Tuning")
     _check_preset(context)
     _check_urls(context)
+    for name, claim in (("input", spec.input.claim), ("output", spec.output.claim)):
+        if claim:
+            check_storage_class(context, claim.storage_class, name, "claim", "storageClass")
     image = spec.output.image
     config = {"training_config": spec.config} if spec.config else None
     return TuningPlacement(
