@@ -100,7 +100,7 @@ def release_order(release: str) -> tuple[int, ...]:
 
 
 def load_kaito_facts(path: Path) -> KaitoFacts:
-    data = _read(path)
+    data = read_facts(path)
     presets = {name: _preset(name, row) for name, row in data["presets"]["rows"].items()}
     aliases = dict(data["aliases"]["rows"])
     by_id = {name.lower(): preset for name, preset in presets.items()}
@@ -116,7 +116,7 @@ def load_kaito_facts(path: Path) -> KaitoFacts:
     )
 
 
-def _read(path: Path) -> Row:
+def read_facts(path: Path) -> Row:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from generator.fit import estimate_nodes
+from generator.fit.kaito import estimate_nodes
 from generator.model import Model
 from generator.resolve.context import Context
 from generator.skus import Sku

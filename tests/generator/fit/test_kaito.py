@@ -5,9 +5,13 @@ from pathlib import Path
 import pytest
 
 from generator.facts import Estimator, load_kaito_facts
-from generator.fit import estimate_nodes
+from generator.fit.kaito import estimate_nodes
+from generator.fit.verdict import kaito_nodes
 
-FACTS = load_kaito_facts(Path(__file__).parents[2] / "catalog" / "facts" / "kaito.yaml")
+from .known import FACTS as FACT_SHAPES
+from .known import SKUS
+
+FACTS = load_kaito_facts(Path(__file__).parents[3] / "catalog" / "facts" / "kaito.yaml")
 ESTIMATOR = FACTS.estimator
 # GPUs and total GiB: A10 (1, 2), A100 (1, 2, 4), A100 of 40 GiB (8), H100 NVL (1, 2), H100 (8), H200 (8).
 SIZES = ((1, 24), (2, 48), (1, 80), (2, 160), (4, 320), (8, 320), (1, 94), (2, 188), (8, 640), (8, 1128))
@@ -94,3 +98,23 @@ def test_the_cache_is_divided_by_the_gpus_of_one_node() -> None:
     # 16 GiB of cache on two GPUs are 8 each: 20.16 - 2.3 - 8 = 9.86, by 1.05 = 9.39 GiB for weights on each GPU.
     assert estimate_nodes(18.0, 1 << 20, 16 * 1024, 2, 48, estimator=ESTIMATOR) == 1
     assert estimate_nodes(18.5, 1 << 20, 16 * 1024, 2, 48, estimator=ESTIMATOR) == 2
+
+
+def test_a_verdict_carries_kaito_s_own_number() -> None:
+    """Through the shapes of the facts and the whole verdict, for the VM sizes of the columns."""
+    names = [
+        "NV36ads_A10_v5",
+        "NV72ads_A10_v5",
+        "NC24ads_A100_v4",
+        "NC48ads_A100_v4",
+        "NC96ads_A100_v4",
+        "ND96asr_A100_v4",
+        "NC40ads_H100_v5",
+        "NC80adis_H100_v5",
+        "ND96isr_H100_v5",
+        "ND96isr_H200_v5",
+    ]
+    for preset in FACT_SHAPES.shapes.rows:
+        facts, shape = FACTS.presets[preset], FACT_SHAPES.shapes.of_preset(preset)
+        planned = tuple(kaito_nodes(shape, SKUS.sizes[f"Standard_{name}"], 2048, ESTIMATOR) for name in names)
+        assert planned == NODES[facts.weights_gib, facts.bytes_per_token], preset
