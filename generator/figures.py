@@ -49,13 +49,13 @@ class FitFacts:
 
 def load_fit_facts(folder: Path, kaito: KaitoFacts) -> FitFacts:
     """Read `engines.yaml` and `shapes.yaml`; a malformed file of ours is a bug and left to crash."""
-    engine = _engine(read_facts(folder / "engines.yaml")["vllm"])
+    engine = _engine(read_facts(folder / "engines.yaml"))
     rows = read_facts(folder / "shapes.yaml")["presets"]["rows"]
     return FitFacts(Figures(engine, kaito.estimator), Shapes(kaito, rows))
 
 
-def _engine(row: dict[str, Any]) -> Engine:
-    large = row["large"]
+def _engine(data: dict[str, Any]) -> Engine:
+    row, large = data["vllm"], data["vllm"]["large"]
     return Engine(
         utilization=row["gpuMemoryUtilization"],
         utilization_of=row["gpuMemoryUtilizationByFamily"],
@@ -71,4 +71,5 @@ def _engine(row: dict[str, Any]) -> Engine:
         small_batch_families=frozenset(large["exceptFamilies"]),
         half_gpu=row["halfGpu"],
         lora_rank=row["loraRank"],
+        process_gib=data["host"]["processGiB"],
     )

@@ -1,6 +1,7 @@
 """Azure VM sizes as data: what each has, what it costs, and which replaces a retired one."""
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import yaml
@@ -29,6 +30,8 @@ class Retired:
 class Skus:
     sizes: dict[str, Sku]
     retired: dict[str, Retired]
+    priced: date
+    """The day of the price table."""
 
 
 def load_skus(path: Path) -> Skus:
@@ -47,4 +50,5 @@ def load_skus(path: Path) -> Skus:
         for family, rows in data["families"].items()
         for name, row in rows["sizes"].items()
     }
-    return Skus(sizes, {name: Retired(**row) for name, row in data["retired"].items()})
+    retired = {name: Retired(**row) for name, row in data["retired"].items()}
+    return Skus(sizes, retired, date.fromisoformat(data["sources"]["prices"]["checked"]))

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
-from generator.checks import build, drift, schema, server, webhook
+from generator.checks import budget, build, drift, fit, schema, server, webhook
 from generator.checks.subject import Subject
 from generator.compile import Compiled
 from generator.document import Document
 from generator.finding import Finding
 from generator.repository import Repository
 
-CHECKS = ("catalog", "drift", "schema", "webhook", "build")
+CHECKS = ("catalog", "drift", "fit", "budget", "schema", "webhook", "build")
 """In the order in which they run."""
 ON_REQUEST = ("server",)
 """Checks that need more than this repository: leaving them out is no gap."""
@@ -68,6 +69,8 @@ def _runners(
 ) -> dict[str, Callable[[], Iterator[Finding]]]:
     runners = {
         "drift": lambda: drift.check(subject),
+        "fit": lambda: fit.check(subject),
+        "budget": lambda: budget.check(subject, datetime.now(tz=UTC).date()),
         "schema": lambda: _schema(subject, with_bases=with_bases),
         "webhook": lambda: webhook.check(subject.objects, subject.compiled.facts.kaito, _byo(subject)),
         "build": lambda: build.check(subject),

@@ -32,6 +32,8 @@ class Engine:
     """KAITO runs copies of the model in place of shards where it takes less than this share of one GPU."""
     lora_rank: int
     """`max-lora-rank` by default."""
+    process_gib: float
+    """What our own server's process takes of a CPU node beside the model."""
 
     def share(self, family: str) -> float:
         return self.utilization_of.get(family, self.utilization)

@@ -56,10 +56,12 @@ class Parts:
     cache: float
     activations: float
     overhead: float
+    training: float = 0.0
+    """The adapter of a LoRA run, with its gradients and the optimizer's state."""
 
     @property
     def total(self) -> float:
-        return self.weights + self.cache + self.activations + self.overhead
+        return self.weights + self.cache + self.activations + self.overhead + self.training
 
 
 def count(shape: Shape, load: Load, layout: Layout, engine: Engine) -> Parts:

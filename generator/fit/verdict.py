@@ -6,7 +6,6 @@ of the GPU that holds most.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,6 +13,7 @@ from generator.facts import Estimator
 from generator.fit.engine import Engine
 from generator.fit.kaito import estimate_nodes
 from generator.fit.memory import Layout, Load, Parts, count
+from generator.fit.reach import largest
 from generator.fit.shape import HALF, Shape
 from generator.skus import Sku
 
@@ -179,11 +179,11 @@ class _Placed:
         return self.available - self.parts(load).total
 
     def longest_context(self) -> int:
-        return _largest(self.shape.token_limit, lambda tokens: self.headroom(replace(self.load, context=tokens)) >= 0)
+        return largest(self.shape.token_limit, lambda tokens: self.headroom(replace(self.load, context=tokens)) >= 0)
 
     def most_sequences(self) -> int:
         limit = self.load.max_sequences
-        here = _largest(limit, lambda number: self.headroom(replace(self.load, sequences=number)) >= 0)
+        here = largest(limit, lambda number: self.headroom(replace(self.load, sequences=number)) >= 0)
         return here * self.layout.copies
 
     def shortage(self, nodes: int | None) -> list[str]:
@@ -226,14 +226,3 @@ def _share(sku: Sku, demand: Demand, engine: Engine) -> float:
     if demand.utilization:
         return demand.utilization
     return {"preset": engine.share(sku.family), "vllm": engine.own_utilization, "transformers": 1.0}[demand.server]
-
-
-def _largest(limit: int, suffices: Callable[[int], bool]) -> int:
-    """The largest number up to `limit` for which something that grows still suffices; 0 where not even 1 does."""
-    if suffices(limit):
-        return limit
-    low, high = 0, limit
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if suffices(middle) else (low, middle)
-    return low

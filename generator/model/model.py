@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from generator.model.architecture import Architecture
 from generator.model.base import (
     AbsolutePath,
     BlobContainer,
@@ -157,17 +158,6 @@ class Source(Strict):
     def kind(self) -> str:
         """The one source's name as the catalog spells it."""
         return next(self._alias(name) for name in SOURCES if getattr(self, name) is not None)
-
-
-class Architecture(Strict):
-    """What a fit needs to know about weights and cache; may be left out for a preset that we know."""
-
-    weights_gib: PositiveFloat = Field(alias="weightsGiB")
-    layers: PositiveInt
-    attention_heads: PositiveInt
-    kv_heads: PositiveInt
-    head_dim: PositiveInt
-    token_limit: PositiveInt
 
 
 class Adapter(Strict):

@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 
+from generator.fit.entry import written_shape
 from generator.fit.kaito import estimate_nodes
 from generator.model import Model
 from generator.resolve.context import Context
 from generator.skus import Sku
-
-BYTES_OF_HALF = 2
-"""KAITO counts the KV cache in fp16, whatever the engine uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +22,8 @@ def model_size(context: Context[Model]) -> Size | None:
     """The size of the entry's model: as written, else as known of the preset."""
     spec = context.entry.value.spec
     if spec.architecture:
-        shape = spec.architecture
-        bytes_per_token = BYTES_OF_HALF * shape.kv_heads * shape.head_dim * shape.layers * BYTES_OF_HALF
-        return Size(shape.weights_gib, bytes_per_token, shape.token_limit)
+        shape = written_shape(spec.architecture)
+        return Size(shape.weights_gib, shape.kaito_bytes_per_token, shape.token_limit)
     known = context.facts.kaito.preset(spec.source.preset.name) if spec.source.preset else None
     return Size(known.weights_gib, known.bytes_per_token, known.context_limit) if known else None
 

@@ -102,19 +102,11 @@ def test_the_cache_is_divided_by_the_gpus_of_one_node() -> None:
 
 def test_a_verdict_carries_kaito_s_own_number() -> None:
     """Through the shapes of the facts and the whole verdict, for the VM sizes of the columns."""
-    names = [
-        "NV36ads_A10_v5",
-        "NV72ads_A10_v5",
-        "NC24ads_A100_v4",
-        "NC48ads_A100_v4",
-        "NC96ads_A100_v4",
-        "ND96asr_A100_v4",
-        "NC40ads_H100_v5",
-        "NC80adis_H100_v5",
-        "ND96isr_H100_v5",
-        "ND96isr_H200_v5",
-    ]
+    a10 = ("NV36ads_A10_v5", "NV72ads_A10_v5")
+    a100 = ("NC24ads_A100_v4", "NC48ads_A100_v4", "NC96ads_A100_v4", "ND96asr_A100_v4")
+    newer = ("NC40ads_H100_v5", "NC80adis_H100_v5", "ND96isr_H100_v5", "ND96isr_H200_v5")
+    sizes = [SKUS.sizes[f"Standard_{name}"] for name in (*a10, *a100, *newer)]
     for preset in FACT_SHAPES.shapes.rows:
         facts, shape = FACTS.presets[preset], FACT_SHAPES.shapes.of_preset(preset)
-        planned = tuple(kaito_nodes(shape, SKUS.sizes[f"Standard_{name}"], 2048, ESTIMATOR) for name in names)
+        planned = tuple(kaito_nodes(shape, sku, 2048, ESTIMATOR) for sku in sizes)
         assert planned == NODES[facts.weights_gib, facts.bytes_per_token], preset
