@@ -3,7 +3,7 @@
 `kaitops fit`, `kaitops add`, the checks `fit` and `budget` and the plan all ask here, so that they never disagree.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from generator.facts import KaitoFacts
 from generator.figures import FitFacts
@@ -41,15 +41,17 @@ class Assessor:
             return self.fit.shapes.of_preset(spec.source.preset.name)
         raise UnknownShapeError(f"a source of kind `{spec.source.kind}` does not say what the model is")
 
-    def model(self, spec: ModelSpec, cluster: ClusterSpec, name: str, sku: Sku) -> Fit:
+    def model(self, spec: ModelSpec, cluster: ClusterSpec, name: str, sku: Sku, *, sequences: int = 1) -> Fit:
         """The verdict on a model of cluster `name` on a VM size, which may be another than the entry's.
+
+        `sequences` of the full context must fit at once; an entry's `maxConcurrency` is a limit, no promise of length.
 
         Raises:
             UnknownShapeError: we cannot tell.
         """
         shape = self.shape(spec)
         floor = min(self.kaito.estimator.default_context, shape.token_limit)
-        demand = demand_of(spec, spec.clusters[name], floor)
+        demand = replace(demand_of(spec, spec.clusters[name], floor), sequences=sequences)
         region = cluster.azure.region
         if sku.gpus:
             return self.placed(shape, sku, demand, region)
