@@ -35,8 +35,9 @@ class Assessor:
         Raises:
             UnknownShapeError: neither does.
         """
+        known = self.kaito.preset(spec.source.preset.name) if spec.source.preset else None
         if spec.architecture:
-            return written_shape(spec.architecture)
+            return replace(written_shape(spec.architecture), kaito_gib=known.weights_gib if known else 0.0)
         if spec.source.preset:
             return self.fit.shapes.of_preset(spec.source.preset.name)
         raise UnknownShapeError(f"a source of kind `{spec.source.kind}` does not say what the model is")

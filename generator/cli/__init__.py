@@ -18,6 +18,7 @@ COMMANDS = {
     "validate": "Check the catalog and what is rendered from it.",
     "list": "Show the fleet as a table.",
     "show": "Show one entry, resolved, and the files it makes.",
+    "add": "Write a new entry for a model of the hub.",
     "fit": "Show on which VM sizes a model fits, and at what price.",
     "roll": "Move a held model on to its new revision.",
     "schemas": "Write the editor schemas and the reference in docs/.",

@@ -19,13 +19,14 @@ class Size:
 
 
 def model_size(context: Context[Model]) -> Size | None:
-    """The size of the entry's model: as written, else as known of the preset."""
+    """The size of the entry's model as KAITO counts it: a preset that it knows by its own figures, else as written."""
     spec = context.entry.value.spec
-    if spec.architecture:
-        shape = written_shape(spec.architecture)
-        return Size(shape.weights_gib, shape.kaito_bytes_per_token, shape.token_limit)
+    written = written_shape(spec.architecture) if spec.architecture else None
     known = context.facts.kaito.preset(spec.source.preset.name) if spec.source.preset else None
-    return Size(known.weights_gib, known.bytes_per_token, known.context_limit) if known else None
+    if known:
+        limit = written.token_limit if written else known.context_limit
+        return Size(known.weights_gib, known.bytes_per_token, limit)
+    return Size(written.weights_gib, written.kaito_bytes_per_token, written.token_limit) if written else None
 
 
 def node_count(context: Context[Model], sku: Sku | None, tokens: int | None) -> int:
