@@ -9,6 +9,7 @@ import click
 from generator.cli.rendering import compile_or_refuse
 from generator.cli.session import check_clusters, repository_of
 from generator.compile import Compiled
+from generator.endpoint import endpoint_of
 from generator.placement import ModelPlacement, Placement, RagPlacement
 from generator.resolve import Resolution
 
@@ -56,7 +57,7 @@ def _line(compiled: Compiled, placement: Placement) -> Line:
         entry = compiled.catalog.models[placement.name].value.spec
         source, kind = f"{entry.source.kind}: {_source(placement, entry.source)}", placement.kind
         gpus, replicas = placement.gpus, str(placement.replicas or "auto")
-        endpoint = endpoint_of(compiled, placement)
+        endpoint = endpoint_of(compiled.catalog.clusters[placement.cluster].value.spec, placement)
     elif isinstance(placement, RagPlacement):
         source, kind, replicas, endpoint = "rag", "RAGEngine", "1", f"http://{placement.name}.{placement.namespace}"
     else:
@@ -73,17 +74,6 @@ def _source(placement: ModelPlacement, source: object) -> str:
         return placement.preset
     hub = getattr(source, "hugging_face", None)
     return hub.repo if hub else placement.pod.args[-1] if placement.pod and placement.pod.args else "-"
-
-
-def endpoint_of(compiled: Compiled, model: ModelPlacement) -> str:
-    """Where clients find the model: its place at the gateway, or its Service."""
-    if model.route is None:
-        return f"http://{model.name}.{model.namespace}"
-    gateway = compiled.catalog.clusters[model.cluster].value.spec.gateway
-    scheme = "https" if gateway.tls else "http"
-    shared = gateway.host if gateway.host and "*" not in gateway.host else "<gateway>"
-    host = model.route.hosts[0] if model.route.hosts else shared
-    return f"{scheme}://{host}{model.route.prefixes[0].match}"
 
 
 def table(lines: Sequence[Line]) -> str:
