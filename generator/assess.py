@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from generator.facts import KaitoFacts
 from generator.figures import FitFacts
 from generator.fit import Demand, Fit, Shape, UnknownShapeError, judge
-from generator.fit.entry import demand_of, gib_of, written_shape
+from generator.fit.entry import demand_of, written_shape
 from generator.fit.host import judge_host
+from generator.fit.memory import GIB
 from generator.fit.tuning import judge_tuning, training_of
 from generator.model.cluster import ClusterSpec
 from generator.model.model import ModelSpec
 from generator.model.tuning import TuningSpec
+from generator.quantity import amount
 from generator.skus import Sku, Skus
 
 LITTLE = 0.05
@@ -57,7 +59,7 @@ class Assessor:
         if sku.gpus:
             return self.placed(shape, sku, demand, region)
         limit = spec.serving.resources.limits.memory
-        pod = gib_of(limit) if limit else None
+        pod = amount(limit) / GIB if limit else None
         return judge_host(shape, sku, demand, self.fit.figures.engine, pod_gib=pod, region=region)
 
     def placed(self, shape: Shape, sku: Sku, demand: Demand, region: str) -> Fit:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from generator.finding import Finding, Place
-from generator.resolve.resources import amount
+from generator.quantity import amount
 from generator.tree import Changes, State
 
 FIXED = ("accessModes", "storageClassName", "volumeName")

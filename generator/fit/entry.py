@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import Decimal
 
 from generator.fit.shape import HALF, Cache, Shape, UnknownShapeError, full_attention
 from generator.fit.verdict import Demand, Server
@@ -17,10 +16,6 @@ UNCOUNTED = (
     "kv-cache-memory-bytes", "load-format", "num-gpu-blocks-override", "pipeline-parallel-size", "speculative-config",
 )  # fmt: skip
 """Engine flags that change the memory in ways that we do not count."""
-UNITS = {"m": Decimal("0.001"), "": Decimal(1)}
-UNITS |= {prefix: Decimal(1000) ** power for power, prefix in enumerate("kMGT", 1)}
-UNITS |= {f"{prefix}i": Decimal(1024) ** power for power, prefix in enumerate("KMGT", 1)}
-"""What the suffixes of a Kubernetes quantity stand for."""
 
 
 def written_shape(written: Architecture) -> Shape:
@@ -108,9 +103,3 @@ def _cache_bytes(flags: Mapping[str, object], dtype: int) -> float:
     if name not in CACHE_BYTES:
         raise UnknownShapeError(f"the cache's type `{name}` is none whose size we know")
     return CACHE_BYTES[name] or float(dtype)
-
-
-def gib_of(quantity: str) -> float:
-    """GiB of a Kubernetes quantity of bytes."""
-    digits = quantity.rstrip("kKMGTim")
-    return float(Decimal(digits) * UNITS[quantity[len(digits) :]] / 1024**3)

@@ -57,3 +57,10 @@ class Architecture(Strict):
     cache: tuple[CacheLayers, ...] = Field(
         (), description="What the layers keep of a sequence; left out: all of them are full attention"
     )
+
+    @model_validator(mode="after")
+    def _no_more_layers_than_there_are(self) -> Self:
+        grouped = sum(group.layers for group in self.cache)
+        if grouped > self.layers:
+            raise ValueError(f"has {grouped} layers in `cache`, and only {self.layers} in all")
+        return self

@@ -5,23 +5,10 @@ either way nothing starts, and KAITO has no word for it.
 """
 
 from generator.model import Model
+from generator.quantity import amount
 from generator.resolve.context import Context
 
 GIB = 2**30
-FACTORS = {
-    **{f"{letter}i": 1024.0**power for power, letter in enumerate("KMGT", 1)},
-    **{letter: 1000.0**power for power, letter in enumerate("kMGT", 1)},
-    "m": 1e-3,
-}
-"""The longer suffix first: `Gi` ends in no other."""
-
-
-def amount(quantity: str) -> float:
-    """A quantity that the catalog's types have accepted, in cores or bytes."""
-    for suffix, factor in FACTORS.items():
-        if quantity.endswith(suffix):
-            return float(quantity.removesuffix(suffix)) * factor
-    return float(quantity)
 
 
 def check_resources(context: Context[Model]) -> None:

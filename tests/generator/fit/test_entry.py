@@ -6,7 +6,7 @@ import pytest
 
 from generator.assess import Assessor
 from generator.fit import Cache, UnknownShapeError
-from generator.fit.entry import demand_of, gib_of, written_shape
+from generator.fit.entry import demand_of, written_shape
 from generator.model import Cluster, Model
 from generator.model.architecture import Architecture
 
@@ -99,14 +99,6 @@ def test_flags_that_we_do_not_count_end_in_cannot_tell(flags: dict[str, Any], wh
     spec = model(serving={"engine": flags}).spec
     with pytest.raises(UnknownShapeError, match=why):
         demand_of(spec, spec.clusters["dev"], 2048)
-
-
-@pytest.mark.parametrize(
-    ("quantity", "gib"),
-    [("8Gi", 8.0), ("512Mi", 0.5), ("1073741824", 1.0), ("1T", 931.3), ("500m", 4.7e-10)],
-)
-def test_quantities(quantity: str, gib: float) -> None:
-    assert gib_of(quantity) == pytest.approx(gib, rel=0.01)
 
 
 def cluster() -> Cluster:
