@@ -20,6 +20,8 @@ class Placed:
     sku: str
     fit: Fit | None
     host: str = ""
+    asked: bool = False
+    """Somebody named the size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +158,8 @@ def _cluster(entry: NewEntry, cluster: str, placed: Placed) -> Iterator[str]:
     else:
         price = "at an unknown price" if fit.usd_per_hour is None else f"at {fit.usd_per_hour:.2f} USD per hour"
         nodes = "one node" if fit.planned == 1 else f"{fit.planned} nodes"
-        yield f"    # The cheapest allowed size that fits: {nodes} {price} (list price of {entry.priced}),"
+        chosen = "The size asked for" if placed.asked else "The cheapest allowed size that fits"
+        yield f"    # {chosen}: {nodes} {price} (list price of {entry.priced}),"
         yield f"    # {fit.headroom_gib:.1f} GiB left on a GPU, at most {fit.max_context:,} tokens."
     host = f", host: {scalar(placed.host)}" if placed.host else ""
     yield f"    {scalar(cluster)}: {{sku: {scalar(placed.sku)}{host}}}"

@@ -73,7 +73,7 @@ def add_entry(bench: Bench, wanted: Wanted) -> str:
     placed = {}
     for cluster in clusters:
         sku, fit = _size(bench, wanted, cluster, shape, context)
-        placed[cluster.name] = Placed(sku=sku, fit=fit, host=_host(cluster, name))
+        placed[cluster.name] = Placed(sku=sku, fit=fit, host=_host(cluster, name), asked=wanted.sku is not None)
     entry = NewEntry(
         name=name,
         owner=owner,

@@ -118,8 +118,12 @@ def _cells(answer: Answer, row: Row, fit: Fit) -> tuple[str, ...]:
 
 
 def _reasons(answer: Answer) -> list[str]:
-    refused = [(row.sku.name, row.fit.reasons) for row in answer.rows if row.fit and not row.fit.fits]
-    return [f"  {name}: {'; '.join(reasons)}" for name, reasons in refused]
+    """Why sizes were refused; a reason that several share is said once."""
+    refused: dict[str, list[str]] = {}
+    for row in answer.rows:
+        for reason in row.fit.reasons if row.fit else ():
+            refused.setdefault(reason, []).append(row.sku.name)
+    return [f"  {', '.join(names)}: {reason}" for reason, names in refused.items()]
 
 
 def _foot(answer: Answer, priced: date) -> list[str]:
@@ -149,11 +153,19 @@ def _sheet(answer: Answer, row: Row, priced: date) -> str:
         ("on one GPU" if row.sku.gpus else "in the pod", taken),
         ("headroom", f"{fit.headroom_gib:.1f} GiB"),
         ("longest", f"{fit.max_context:,} tokens" + (" a sample" if answer.training else " of context")),
-        ("at once", f"{fit.max_sequences:,} {'samples' if answer.training else 'sequences of the context asked for'}"),
+        ("at once", f"{fit.max_sequences:,} of that length" if answer.training else _sequences(fit, answer.context)),
         ("price", f"{price}, {_prices(answer, priced)}"),
     ]
     lines = [_title(answer), f"{row.sku.name}: {verdict}", *(f"  because {reason}" for reason in fit.reasons)]
     return "\n".join([*lines, *(f"  {name:<10}  {text}" for name, text in facts)])
+
+
+def _sequences(fit: Fit, context: int) -> str:
+    return f"{_count(fit.max_sequences, 'sequence')} of {context:,} tokens"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _nodes(count: int | None) -> str:

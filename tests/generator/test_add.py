@@ -3,8 +3,12 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.client import HTTPMessage
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
+from urllib.request import Request
 
 import pytest
 import yaml
@@ -15,6 +19,7 @@ from generator.compile import Compiled, compile_catalog
 from generator.figures import load_fit_facts
 from generator.fit.config import shape_of
 from generator.fit.entry import written_shape
+from generator.hub import _Redirects
 from generator.newentry import entry_name
 from generator.repository import Repository
 from tests.generator.fit.test_config import (
@@ -120,6 +125,15 @@ def test_more_context_takes_a_larger_size(kaitops: Kaitops, hub: FakeHub, worksh
     assert written(workshop.root)["clusters"]["dev"]["sku"] == A100
 
 
+def test_a_size_with_little_headroom_is_not_the_first_choice(
+    kaitops: Kaitops, hub: FakeHub, workshop: Repository
+) -> None:
+    """20,000 tokens leave 0.4 GiB of an A10: it fits, but the next release of the engine may not."""
+    hub.put(REPOSITORY, LLAMA_31_8B, total_size=14 << 30, cardData={"license": "apache-2.0"})
+    assert kaitops("add", REPOSITORY, "--owner", "chat", "--context", "20000").code == 0
+    assert written(workshop.root)["clusters"]["dev"]["sku"] == A100
+
+
 def test_a_gated_model_needs_a_token_and_names_its_secret(
     kaitops: Kaitops, hub: FakeHub, workshop: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +160,12 @@ def test_the_token_goes_to_no_other_host(kaitops: Kaitops, hub: FakeHub, monkeyp
     tokens = dict(hub.asked)
     assert tokens["/elsewhere"] is None
     assert tokens[path] == f"Bearer {SENTINEL}"
+
+
+def test_a_redirect_never_leaves_https() -> None:
+    request = Request("https://hub.example.com/a", headers={"Authorization": f"Bearer {SENTINEL}"})
+    with pytest.raises(URLError, match="from https to somewhere less safe"):
+        _Redirects().redirect_request(request, BytesIO(), 302, "", HTTPMessage(), "http://hub.example.com/a")
 
 
 def test_a_redirect_on_the_same_host_keeps_it(kaitops: Kaitops, hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,7 +181,13 @@ def test_more_than_its_size_holds_is_exit_1(kaitops: Kaitops) -> None:
     assert kaitops("fit", "phi-4", "--concurrency", "11").code == 0
     result = kaitops("fit", "phi-4", "--concurrency", "12")
     assert result.code == 1
-    assert f"{A100}: on one node a GPU lacks " in result.out
+    assert f"  {A100}: on one node a GPU lacks " in result.out
+
+
+def test_a_reason_that_sizes_share_is_said_once(kaitops: Kaitops) -> None:
+    result = kaitops("fit", "phi-4", "--context", "20000")
+    assert result.code == 1
+    assert result.out.count("20,000 tokens are more than the model's limit of 16,384") == 1
 
 
 def test_a_tuning(kaitops: Kaitops) -> None:
