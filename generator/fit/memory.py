@@ -124,8 +124,7 @@ def _group_bytes(cache: Cache, load: Load, layout: Layout, block: int) -> float:
 
     Full and latent layers keep every token, rounded up to blocks. Sliding layers keep the window for each sequence, and
     the tokens of the batch that is being read beside it, once (vLLM: `min(window - 1 + batched tokens, context)` and a
-    block, `SlidingWindowSpec`). State layers keep one state a sequence, in a page of its own that is a block's rounding
-    larger.
+    block, `SlidingWindowSpec`). State layers keep the same for each sequence, however long.
     """
     layers = math.ceil(cache.layers / layout.pipeline)
     width = cache.width / min(layout.tensor, cache.shards)

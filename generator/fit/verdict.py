@@ -12,7 +12,7 @@ from typing import Literal
 from generator.facts import Estimator
 from generator.fit.engine import Engine
 from generator.fit.kaito import estimate_nodes
-from generator.fit.memory import Layout, Load, Parts, count
+from generator.fit.memory import GIB, Layout, Load, Parts, activation_bytes, cache_bytes, count
 from generator.fit.reach import largest
 from generator.fit.shape import HALF, Shape
 from generator.skus import Sku
@@ -105,7 +105,7 @@ def judge(shape: Shape, sku: Sku, demand: Demand, figures: Figures, region: str 
         max_context=placed.longest_context(),
         max_sequences=placed.most_sequences(),
         usd_per_hour=None if price is None else round(price * planned, 4),
-        parts=placed.parts(),
+        parts=placed.parts,
         available_gib=placed.available,
         layout=placed.layout,
     )
@@ -170,13 +170,21 @@ class _Placed:
         self.offload = demand.offload_gib
         load = _load(sku, demand, engine)
         self.load = replace(load, sequences=math.ceil(load.sequences / self.layout.copies))
+        self.parts = self._count()
 
-    def parts(self, load: Load | None = None) -> Parts:
-        parts = count(self.shape, load or self.load, self.layout, self.engine)
+    def _count(self) -> Parts:
+        parts = count(self.shape, self.load, self.layout, self.engine)
         return replace(parts, weights=max(parts.weights - self.offload, 0.0)) if self.offload else parts
 
     def headroom(self, load: Load | None = None) -> float:
-        return self.available - self.parts(load).total
+        """GiB left for another context or number of sequences; weights and the engine's own part stay the same."""
+        if load is None:
+            return self.available - self.parts.total
+        activations = self.parts.activations
+        if not load.chunked:
+            activations = activation_bytes(self.shape, load, self.layout) / GIB
+        cache = cache_bytes(self.shape, load, self.layout, self.engine.block) / GIB
+        return self.available - (self.parts.weights + cache + activations + self.parts.overhead)
 
     def longest_context(self) -> int:
         return largest(self.shape.token_limit, lambda tokens: self.headroom(replace(self.load, context=tokens)) >= 0)
@@ -191,7 +199,7 @@ class _Placed:
         lack = -self.headroom()
         if lack <= 0:
             return []
-        parts, context = self.parts(), self.load.context
+        parts, context = self.parts, self.load.context
         many = f" for {self.load.sequences} sequences" if self.load.sequences > 1 else ""
         on = "one node" if self.nodes == 1 else f"{self.nodes} nodes"
         found = (
