@@ -14,6 +14,8 @@ from generator.fit.shape import HALF
 MOST_BYTES = 32 << 20
 """An index of the largest models has some ten megabytes."""
 GIB = 1 << 30
+MOST_WEIGHTS = 1 << 50
+"""A petabyte: no model has as much, and a figure beyond is a mistake."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -56,7 +58,7 @@ def index_gib(index: Mapping[str, Any], config: Mapping[str, Any], what: str) ->
     """
     metadata, names = index.get("metadata"), index.get("weight_map")
     total = metadata.get("total_size") if isinstance(metadata, Mapping) else None
-    if isinstance(total, bool) or not isinstance(total, int) or total <= 0:
+    if isinstance(total, bool) or not isinstance(total, int | float) or not 0 < total < MOST_WEIGHTS:
         raise CannotRunError(f"{what} has no `metadata.total_size`", "give the size yourself with `--weights-gib`")
     doubled = config.get("tie_word_embeddings") is True and isinstance(names, Mapping) and "lm_head.weight" in names
     return (total - (_matrix_bytes(config) if doubled else 0)) / GIB

@@ -31,7 +31,11 @@ def _model(
     spec = entry.value.spec
     name = placement.cluster
     sku = assessor.skus.sizes.get(spec.clusters[name].sku or "")
-    if sku is None or not placement.running:
+    if not placement.running:
+        return
+    if sku is None:
+        why = f"cluster `{name}` runs it on nodes of your own, whose size is not written"
+        yield _unknown(entry.place("clusters", name), why, "name their VM size in `sku`")
         return
     try:
         fit = assessor.model(spec, cluster.value.spec, name, sku)

@@ -18,7 +18,7 @@ from generator.fit.kaito import estimate_nodes
 from generator.load import Catalog, load_catalog
 from generator.model.cluster import ClusterSpec
 from generator.model.model import ModelSpec
-from generator.modelfiles import index_gib, read_json
+from generator.modelfiles import GIB, MOST_WEIGHTS, index_gib, read_json
 from generator.repository import Repository
 from generator.skus import Sku
 from generator.words import did_you_mean
@@ -261,8 +261,8 @@ def weights_of(described: Described, config: dict[str, object]) -> float:
     if described.index:
         return index_gib(read_json(described.index), config, f"`{described.index}`")
     weights = described.weights_gib or 0.0
-    if not 0 < weights < float("inf"):
-        raise click.BadParameter(f"must be more than 0, but is {weights:g}", param_hint="--weights-gib")
+    if not 0 < weights * GIB < MOST_WEIGHTS:
+        raise click.BadParameter(f"must be more than 0 and less than a petabyte, but is {weights:g}")
     return weights
 
 

@@ -17,6 +17,8 @@ HEADS = ("num_attention_heads", "n_head")
 HIDDEN = ("hidden_size", "n_embd")
 LIMIT = ("max_position_embeddings", "n_positions", "seq_length", "max_sequence_length")
 DTYPES = {"float32": 4, "float16": 2, "bfloat16": 2}
+LARGEST = 10**9
+"""No figure of a config is larger."""
 STATE_BYTES = 4
 """Bytes of a number in a recurrent state: engines keep it in 32 bits (`mamba_ssm_dtype`)."""
 STATES = 2
@@ -80,6 +82,8 @@ class _Fields:
         """The first of the names that is there; 1 in place of one that is missing, until `check` says so."""
         for name in names:
             found = self.optional(name)
+            if found == 0:
+                raise UnknownShapeError(f"`{name}` must be at least 1, but is 0")
             if found is not None:
                 return found
         self.missing.append(f"`{names[0]}`")
@@ -89,8 +93,8 @@ class _Fields:
         value = self.config.get(name)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise UnknownShapeError(f"`{name}` must be a whole number, but is `{value}`")
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST:
+            raise UnknownShapeError(f"`{name}` must be a whole number, but is `{str(value)[:40]}`")
         return value
 
     def check(self) -> None:
@@ -129,7 +133,7 @@ def _alternating(every: int) -> CacheOf:
 
 def _gemma4(fields: _Fields, layers: int, kv_heads: int, head_dim: int) -> tuple[Cache, ...]:
     """Full layers have heads of their own size and number; the last layers share the cache of earlier ones."""
-    kept = layers - (fields.optional("num_kv_shared_layers") or 0)
+    kept = max(layers - (fields.optional("num_kv_shared_layers") or 0), 0)
     kinds = _layer_kinds(fields, layers, 6)[:kept]
     full = kinds.count("full_attention")
     own_heads = fields.optional("num_global_key_value_heads") if fields.config.get("attention_k_eq_v") else None
@@ -150,7 +154,7 @@ def _layer_kinds(fields: _Fields, layers: int, every: int) -> list[str]:
 
 
 def _known_kinds(listed: Any, layers: int, known: tuple[str, ...]) -> list[str]:
-    if not isinstance(listed, list) or len(listed) != layers:
+    if not isinstance(listed, list) or len(listed) != layers or not all(isinstance(kind, str) for kind in listed):
         raise UnknownShapeError(f"`layer_types` must list {layers} layers")
     for kind in listed:
         if kind not in known:

@@ -1,6 +1,7 @@
 """Does `kaitops add` write a valid entry, whole or not at all, and keep the token to itself?"""
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.client import HTTPMessage
@@ -240,6 +241,18 @@ def test_an_endpoint_that_will_not_do(
     assert result.code == 2
     assert complaint in result.err
     assert "secret" not in result.err
+
+
+def test_a_hub_that_never_answers(kaitops: Kaitops, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections wait in the queue of a socket that nobody accepts from."""
+    monkeypatch.setattr("generator.hub.TIMEOUT", 0.1)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        result = kaitops("add", REPOSITORY, "--owner", "chat")
+    assert result.code == 2
+    assert "it does not answer in time" in result.err
+    assert "give its files yourself with `--config` and `--index`" in result.err
 
 
 def from_files(tmp_path: Path, config: dict[str, Any], *more: str) -> list[str | Path]:

@@ -1,5 +1,6 @@
 """Does `validate` say at the catalog's line what does not fit, and is it silent where all is well?"""
 
+import shutil
 import time
 from pathlib import Path
 
@@ -126,3 +127,11 @@ def test_a_fleet_is_judged_in_a_tenth_of_a_second(tmp_path: Path) -> None:
         list(fit.check(subject))
         times.append(time.perf_counter() - started)
     assert min(times) < 0.1
+
+
+def test_nodes_of_one_s_own_without_a_size(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "tests" / "generator" / "cases" / "byo" / "catalog", tmp_path / "catalog")
+    (tmp_path / "catalog" / "facts").symlink_to(ROOT / "catalog" / "facts")
+    (note,) = found(Repository(tmp_path))
+    assert (note.rule, note.severity) == ("fit/unknown", Severity.NOTE)
+    assert note.message.endswith("runs it on nodes of your own, whose size is not written")

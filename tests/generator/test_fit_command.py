@@ -94,6 +94,15 @@ def test_a_config_with_its_weights_or_their_index(kaitops: Kaitops, config: Path
     assert summed.data == given.data | {"headroomGiB": summed.data["headroomGiB"]}
 
 
+@pytest.mark.parametrize("metadata", [None, {}, {"total_size": 0}, {"total_size": True}, {"total_size": "9"}])
+def test_an_index_without_a_size(kaitops: Kaitops, config: Path, tmp_path: Path, metadata: object) -> None:
+    index = tmp_path / "index.json"
+    index.write_text(json.dumps({"metadata": metadata}), "utf-8")
+    result = kaitops("fit", "--config", config, "--index", index, "--sku", A100)
+    assert result.code == 2
+    assert "has no `metadata.total_size`" in result.err
+
+
 def test_an_output_that_is_tied_to_the_embedding_counts_once(kaitops: Kaitops, config: Path, tmp_path: Path) -> None:
     config.write_text(json.dumps(LLAMA | {"tie_word_embeddings": True}), "utf-8")
     index = tmp_path / "index.json"
@@ -143,11 +152,11 @@ def test_mistakes_at_the_prompt(kaitops: Kaitops, words: tuple[str, ...], compla
     assert result.out == ""
 
 
-@pytest.mark.parametrize("weights", ["0", "-3", "nan", "inf"])
+@pytest.mark.parametrize("weights", ["0", "-3", "nan", "inf", "1e300"])
 def test_weights_must_weigh_something(kaitops: Kaitops, config: Path, weights: str) -> None:
     result = kaitops("fit", "--config", config, "--weights-gib", weights, "--sku", A100)
     assert result.code == 2
-    assert "must be more than 0" in result.err
+    assert "must be more than 0 and less than a petabyte" in result.err
 
 
 def test_a_config_needs_its_weights_once(kaitops: Kaitops, config: Path) -> None:

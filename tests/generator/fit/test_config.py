@@ -6,10 +6,12 @@ The configs are parts of the models' public `config.json`.
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from generator.fit import Shape, UnknownShapeError
 from generator.fit.config import shape_of
-from generator.fit.memory import Layout, Load, cache_bytes
+from generator.fit.memory import Layout, Load, cache_bytes, count
 
 from .known import FACTS, KAITO
 
@@ -181,3 +183,22 @@ def test_what_we_do_not_know_is_said_and_never_guessed(config: dict[str, Any], w
     with pytest.raises(UnknownShapeError) as refused:
         of(config)
     assert str(refused.value).startswith(why)
+
+
+JUNK = st.one_of(
+    st.none(), st.booleans(), st.integers(-2, 10**12), st.floats(), st.text(max_size=5), st.lists(st.text())
+)
+EVERY_FAMILY = (LLAMA_31_8B, MISTRAL_7B_V01, DEEPSEEK_V3, GPT_OSS_20B, NEMOTRON_3_NANO, BLOOMZ_560M)
+
+
+@given(st.sampled_from(EVERY_FAMILY), st.data())
+def test_whatever_a_config_holds_there_is_a_shape_or_a_reason(config: dict[str, Any], data: st.DataObject) -> None:
+    names = data.draw(st.lists(st.sampled_from(sorted(config)), max_size=3, unique=True))
+    broken = config | {name: data.draw(JUNK) for name in names}
+    try:
+        shape = of(broken)
+    except UnknownShapeError:
+        return
+    load = Load(context=2048, batched_tokens=2048, max_sequences=16)
+    assert cache_bytes(shape, load, Layout(), 16) >= 0
+    assert count(shape, load, Layout(), FACTS.figures.engine).total > 0
