@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 
 from generator.facts import KaitoFacts
 from generator.figures import FitFacts
-from generator.fit import Demand, Fit, Shape, UnknownShapeError, judge
 from generator.fit.entry import demand_of, written_shape
 from generator.fit.host import judge_host
-from generator.fit.memory import GIB
+from generator.fit.kaito import GIB
+from generator.fit.shape import Shape, UnknownShapeError
 from generator.fit.tuning import judge_tuning, training_of
+from generator.fit.verdict import Demand, Fit, judge
 from generator.model.cluster import ClusterSpec
 from generator.model.model import ModelSpec
 from generator.model.tuning import TuningSpec

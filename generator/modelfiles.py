@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from generator.finding import CannotRunError
-from generator.fit.shape import HALF
+from generator.fit.kaito import GIB, HALF
 
 MOST_BYTES = 32 << 20
 """An index of the largest models has some ten megabytes."""
-GIB = 1 << 30
 MOST_WEIGHTS = 1 << 50
 """A petabyte: no model has as much, and a figure beyond is a mistake."""
 

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from generator.fit import Cache, Fit, Shape
+from generator.fit.shape import Cache, Shape
+from generator.fit.verdict import Fit
 from generator.model import API_VERSION
 from generator.yamlout import scalar
 

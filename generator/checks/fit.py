@@ -6,7 +6,8 @@ from generator.assess import Assessor, is_little
 from generator.checks.subject import Subject
 from generator.figures import load_fit_facts
 from generator.finding import Finding, Place, Severity
-from generator.fit import Fit, UnknownShapeError
+from generator.fit.shape import UnknownShapeError
+from generator.fit.verdict import Fit
 from generator.load import Entry
 from generator.model import Cluster, Model, Tuning
 from generator.placement import ModelPlacement, TuningPlacement

@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from generator.assess import is_little
+from generator.cli.fit_answer import Described
 from generator.cli.fitting import Bench, weights_of
-from generator.cli.fitting import Described as Files
 from generator.cli.session import check_clusters, refuse, say
 from generator.compile import load_facts
 from generator.finding import CannotRunError, Finding, Severity
-from generator.fit import Demand, Fit, Shape, UnknownShapeError
 from generator.fit.config import shape_of
+from generator.fit.kaito import GIB
+from generator.fit.shape import Shape, UnknownShapeError
+from generator.fit.verdict import Demand, Fit
 from generator.hub import INDEX, Hub
 from generator.load import Catalog, Entry, load_catalog, parse_entry
 from generator.model import Cluster, Model
-from generator.modelfiles import GIB, MOST_BYTES, index_gib, parse_json, read_json
+from generator.modelfiles import MOST_BYTES, index_gib, parse_json, read_json
 from generator.newentry import NewEntry, Placed, entry_name, write_entry
 from generator.resolve import resolve
 from generator.resolve.naming import longest_name
@@ -135,7 +137,7 @@ def _owner(clusters: list[Entry[Cluster]], asked: str | None) -> tuple[str, str]
 
 def _from_files(bench: Bench, wanted: Wanted) -> Found:
     config = read_json(wanted.config or Path())
-    weights = weights_of(Files(None, wanted.config, wanted.weights_gib, wanted.index), config)
+    weights = weights_of(Described(None, wanted.config, wanted.weights_gib, wanted.index), config)
     preset = bench.assessor.kaito.preset(wanted.repository)
     return Found(wanted.revision or "", wanted.license or "", bool(preset and preset.gated), config, weights)
 

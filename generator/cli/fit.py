@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 
 from generator.cli import CANNOT_RUN, FINDINGS
+from generator.cli.fit_answer import Asked, Described
 from generator.cli.fit_report import as_json, as_text
-from generator.cli.fitting import Asked, Bench, Described, ask_described, ask_entry
+from generator.cli.fitting import Bench, ask_described, ask_entry
 from generator.cli.session import repository_of
 
 FILE = click.Path(path_type=Path)

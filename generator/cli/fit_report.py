@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from generator.cli.fitting import Answer, Row
-from generator.fit import Fit
+from generator.cli.fit_answer import Answer, Row
+from generator.fit.verdict import Fit
 
 UNKNOWN = "unknown"
 HEAD = ("SKU", "NODES", "KAITO", "FITS", "HEADROOM", "CONTEXT", "SEQUENCES", "USD/H")

@@ -9,7 +9,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from generator.fit.shape import HALF, Cache, Shape, UnknownShapeError, full_attention
+from generator.fit.kaito import HALF
+from generator.fit.shape import Cache, Shape, UnknownShapeError, full_attention
 
 Config = Mapping[str, Any]
 LAYERS = ("num_hidden_layers", "n_layer", "num_layers")

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from generator.fit.shape import HALF, Cache, Shape, UnknownShapeError, full_attention
+from generator.fit.kaito import HALF
+from generator.fit.shape import Cache, Shape, UnknownShapeError, full_attention
 from generator.fit.verdict import Demand, Server
 from generator.model.architecture import Architecture, CacheLayers
 from generator.model.model import ModelSpec, Override
@@ -22,7 +23,6 @@ def written_shape(written: Architecture) -> Shape:
     """The shape that the entry's `architecture` describes."""
     groups = tuple(_cache(written, layers) for layers in written.cache)
     whole = (full_attention(written.layers, written.kv_heads, written.head_dim),)
-    latent = next((layers.width or 0 for layers in written.cache if layers.kind == "latent"), 0)
     return Shape(
         weights_gib=written.weights_gib,
         layers=written.layers,
@@ -37,7 +37,7 @@ def written_shape(written: Architecture) -> Shape:
         tied=written.tied_embeddings,
         quantization=written.quantization or "",
         weight_bytes=BYTES[written.dtype],
-        latent_width=latent,
+        latent_width=written.latent_width,
     )
 
 

@@ -1,7 +1,8 @@
 """A model on a CPU node: does it fit into its pod's memory, and the pod into the node?"""
 
 from generator.fit.engine import Engine
-from generator.fit.memory import GIB, Layout, Load, Parts, activation_bytes, cache_bytes, loaded_gib
+from generator.fit.kaito import GIB
+from generator.fit.memory import Layout, Load, Parts, activation_bytes, cache_bytes, loaded_gib
 from generator.fit.reach import largest
 from generator.fit.shape import Shape
 from generator.fit.verdict import Demand, Fit

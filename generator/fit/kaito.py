@@ -12,6 +12,19 @@ from generator.facts import Estimator
 GIB = 1 << 30
 
 
+HALF = 2
+"""Bytes of a 16-bit number."""
+
+
+def cache_per_token(layers: int, kv_heads: int, head_dim: int, latent_width: int = 0) -> int:
+    """Bytes of cache per token as KAITO counts: 16 bits, every layer full attention, whatever the engine does.
+
+    Source: vllm_model.go of KAITO 0.12: `2 x kvHeads x headDim x layers x 2`, for MLA
+    `(kvLoraRank + qkRopeHeadDim) x layers x 2`.
+    """
+    return (latent_width or 2 * kv_heads * head_dim) * layers * HALF
+
+
 def estimate_nodes(
     weights_gib: float,
     bytes_per_token: int,

@@ -8,9 +8,9 @@ import math
 from dataclasses import dataclass
 
 from generator.fit.engine import Engine
-from generator.fit.shape import HALF, LARGEST_VOCABULARY, Cache, Shape
+from generator.fit.kaito import GIB, HALF
+from generator.fit.shape import LARGEST_VOCABULARY, Cache, Shape
 
-GIB = 1 << 30
 NF4_BITS = 4.5
 """bitsandbytes' NF4: 4 bits a weight, a 32-bit scale for each block of 64 (Dettmers et al. 2023, QLoRA, section 3)."""
 NF4_DOUBLE_BITS = 4.127

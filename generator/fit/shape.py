@@ -8,9 +8,9 @@ the sequence is. A shape lists its layers by kind, so that one formula counts th
 from dataclasses import dataclass
 from typing import Literal
 
+from generator.fit.kaito import HALF, cache_per_token
+
 Kind = Literal["full", "sliding", "latent", "state"]
-HALF = 2
-"""Bytes of a 16-bit number."""
 LARGEST_VOCABULARY = 262_208
 """Gemma 3's, the largest of any model that we looked up: it stands for one that is not known."""
 WIDEST_INTERMEDIATE = 4
@@ -69,13 +69,7 @@ class Shape:
 
     @property
     def kaito_bytes_per_token(self) -> int:
-        """Bytes of cache per token as KAITO counts: 16 bits, every layer full attention, whatever the engine does.
-
-        Source: vllm_model.go of KAITO 0.12: `2 x kvHeads x headDim x layers x 2`, for MLA
-        `(kvLoraRank + qkRopeHeadDim) x layers x 2`.
-        """
-        width = self.latent_width or 2 * self.kv_heads * self.head_dim
-        return width * self.layers * HALF
+        return cache_per_token(self.layers, self.kv_heads, self.head_dim, self.latent_width)
 
     @property
     def kaito_weights_gib(self) -> float:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from generator.fit.engine import Engine
-from generator.fit.memory import BITS, GIB, NF4_DOUBLE_BITS, Layout, Parts, lora_weights
+from generator.fit.kaito import GIB, HALF
+from generator.fit.memory import BITS, NF4_DOUBLE_BITS, Layout, Parts, lora_weights
 from generator.fit.reach import largest
-from generator.fit.shape import HALF, LARGEST_VOCABULARY, Shape
+from generator.fit.shape import LARGEST_VOCABULARY, Shape
 from generator.fit.verdict import Fit
 from generator.skus import Sku
 

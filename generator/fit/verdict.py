@@ -11,10 +11,10 @@ from typing import Literal
 
 from generator.facts import Estimator
 from generator.fit.engine import Engine
-from generator.fit.kaito import estimate_nodes
-from generator.fit.memory import GIB, Layout, Load, Parts, activation_bytes, cache_bytes, count
+from generator.fit.kaito import GIB, HALF, estimate_nodes
+from generator.fit.memory import Layout, Load, Parts, activation_bytes, cache_bytes, count
 from generator.fit.reach import largest
-from generator.fit.shape import HALF, Shape
+from generator.fit.shape import Shape
 from generator.skus import Sku
 
 MOST_NODES = 100

@@ -58,6 +58,11 @@ class Architecture(Strict):
         (), description="What the layers keep of a sequence; left out: all of them are full attention"
     )
 
+    @property
+    def latent_width(self) -> int:
+        """Of latent attention, 0 where there is none."""
+        return next((group.width or 0 for group in self.cache if group.kind == "latent"), 0)
+
     @model_validator(mode="after")
     def _no_more_layers_than_there_are(self) -> Self:
         grouped = sum(group.layers for group in self.cache)

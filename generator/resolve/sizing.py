@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from generator.fit.entry import written_shape
-from generator.fit.kaito import estimate_nodes
+from generator.fit.kaito import cache_per_token, estimate_nodes
 from generator.model import Model
 from generator.resolve.context import Context
 from generator.skus import Sku
@@ -21,12 +20,15 @@ class Size:
 def model_size(context: Context[Model]) -> Size | None:
     """The size of the entry's model as KAITO counts it: a preset that it knows by its own figures, else as written."""
     spec = context.entry.value.spec
-    written = written_shape(spec.architecture) if spec.architecture else None
+    written = spec.architecture
     known = context.facts.kaito.preset(spec.source.preset.name) if spec.source.preset else None
     if known:
         limit = written.token_limit if written else known.context_limit
         return Size(known.weights_gib, known.bytes_per_token, limit)
-    return Size(written.weights_gib, written.kaito_bytes_per_token, written.token_limit) if written else None
+    if written is None:
+        return None
+    per_token = cache_per_token(written.layers, written.kv_heads, written.head_dim, written.latent_width)
+    return Size(written.weights_gib, per_token, written.token_limit)
 
 
 def node_count(context: Context[Model], sku: Sku | None, tokens: int | None) -> int:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from generator.facts import load_kaito_facts
 from generator.figures import FitFacts, load_fit_facts
-from generator.fit import Cache, Shape
 from generator.fit.memory import Load
+from generator.fit.shape import Cache, Shape
 from generator.skus import Skus, load_skus
 
 FOLDER = Path(__file__).parents[3] / "catalog" / "facts"

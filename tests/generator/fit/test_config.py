@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generator.fit import Shape, UnknownShapeError
 from generator.fit.config import shape_of
 from generator.fit.memory import Layout, Load, cache_bytes, count
+from generator.fit.shape import Shape, UnknownShapeError
 
 from .known import FACTS, KAITO
 

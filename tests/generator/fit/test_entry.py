@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from generator.assess import Assessor
-from generator.fit import Cache, UnknownShapeError
 from generator.fit.entry import demand_of, written_shape
+from generator.fit.shape import Cache, UnknownShapeError
 from generator.model import Cluster, Model
 from generator.model.architecture import Architecture
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generator.fit import Cache, Demand, Fit, Shape, judge
 from generator.fit.memory import Layout, cache_bytes, count
-from generator.fit.verdict import Server, _Placed
+from generator.fit.shape import Cache, Shape
+from generator.fit.verdict import Demand, Fit, Server, _Placed, judge
 from generator.skus import Sku
 
 from .known import A10, A100, EIGHT_A100_40, EIGHT_H100, FACTS, FOUR_A100, H200, SKUS, TWO_A100, load, shape
