@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from generator.checks.server import wording
 from generator.checks.server.definitions import differences, published_schema
 from generator.checks.server.dry_run import STAND_IN, Name, Result, Verdict, try_object
-from generator.checks.server.served import Kind, Resource, find_resources, kind_of, served_versions
+from generator.checks.server.served import Kind, Resource, find_resources, kind_of, other_versions
 from generator.checks.server.wording import Differences
 from generator.document import Document
 from generator.finding import CannotRunError, Finding, Place
@@ -66,8 +66,7 @@ def _missing(documents: Iterable[Document], resources: dict[Kind, Resource], kub
         if kind_of(document) not in resources:
             needing.setdefault(kind_of(document), []).append(document)
     for kind, those in sorted(needing.items()):
-        versions = served_versions(kube, kind[0].rpartition("/")[0])
-        yield wording.missing_kind(kube.context, kind, those, versions)
+        yield wording.missing_kind(kube.context, kind, those, other_versions(kube, kind))
 
 
 def _differences(kube: Kube, kinds: Iterable[Kind]) -> Differences:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from generator.document import Document
 from generator.kube import Kube
@@ -40,19 +39,23 @@ def find_resources(kube: Kube, kinds: Iterable[Kind]) -> dict[Kind, Resource]:
     wanted = set(kinds)
     found: dict[Kind, Resource] = {}
     for api_version in sorted({version for version, _ in wanted}):
-        answer = kube.get(root(api_version))
-        offered = answer.body["resources"] if answer.status == OK else ()
-        for each in offered:
-            kind = (api_version, each["kind"])
-            if kind in wanted and "/" not in each["name"]:  # a subresource, such as `workspaces/status`
-                found[kind] = Resource(api_version, each["name"], each["namespaced"])
-    return found
+        found |= _resources(kube, api_version)
+    return {kind: resource for kind, resource in found.items() if kind in wanted}
 
 
-def served_versions(kube: Kube, group: str) -> list[str]:
-    """The versions of a group that the cluster serves instead."""
+def other_versions(kube: Kube, kind: Kind) -> list[str]:
+    """The API versions in which the cluster serves a kind instead."""
+    group, _, _ = kind[0].rpartition("/")
     answer = kube.get(f"/apis/{group}")
-    if answer.status != OK:
-        return []
-    versions: list[dict[str, Any]] = answer.body["versions"]
-    return [each["groupVersion"] for each in versions]
+    offered = [each["groupVersion"] for each in answer.body["versions"]] if answer.status == OK else []
+    return [version for version in offered if (version, kind[1]) in _resources(kube, version)]
+
+
+def _resources(kube: Kube, api_version: str) -> dict[Kind, Resource]:
+    answer = kube.get(root(api_version))
+    offered = answer.body["resources"] if answer.status == OK else ()
+    return {
+        (api_version, each["kind"]): Resource(api_version, each["name"], each["namespaced"])
+        for each in offered
+        if "/" not in each["name"]  # a subresource, such as `workspaces/status`
+    }

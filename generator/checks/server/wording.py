@@ -22,21 +22,22 @@ def version(context: str, where: Place, live: str, said: str) -> Finding:
 
 
 def missing_kind(context: str, kind: Kind, documents: Sequence[Document], served: Sequence[str]) -> Finding:
-    message = (
-        f"cluster `{context}` does not serve `{kind[1]}` of `{kind[0]}`, which {_objects(len(documents))} here want"
-    )
-    hint = "it serves " + ", ".join(f"`{each}`" for each in served) if served else "install what brings that kind first"
+    count = _objects(len(documents))
+    message = f"cluster `{context}` does not serve `{kind[1]}` of `{kind[0]}`: {count} of that kind cannot be applied"
+    others = ", ".join(f"`{each}`" for each in served)
+    hint = f"it serves that kind as {others}" if served else "install what brings that kind first"
     return Finding(documents[0].source, "server/missing-kind", message, hint)
 
 
-def absent_namespaces(context: str, where: Place, verdicts: Iterable[Verdict]) -> Iterator[Finding]:
+def absent_namespaces(context: str, where: Place, verdicts: Sequence[Verdict]) -> Iterator[Finding]:
     """Namespaces for which another stood in; one that nothing here makes will be missing at the sync too."""
-    tried = [verdict for verdict in verdicts if verdict.result is not Result.FORBIDDEN]
-    made = {each.document.body["metadata"]["name"] for each in tried if each.document.body["kind"] == "Namespace"}
-    for namespace, count in sorted(Counter(each.absent for each in tried if each.absent).items()):
+    bodies = [each.document.body for each in verdicts]
+    made = {body["metadata"]["name"] for body in bodies if body["kind"] == "Namespace"}
+    tried = Counter(each.absent for each in verdicts if each.absent and each.result is not Result.FORBIDDEN)
+    for namespace, count in sorted(tried.items()):
         message = (
-            f"cluster `{context}` has no namespace `{namespace}`: {_objects(count)} of it were tried in `{STAND_IN}`, "
-            f"where other quotas, policies and rights hold"
+            f"cluster `{context}` has no namespace `{namespace}`: {_objects(count)} of it tried in `{STAND_IN}`, where "
+            f"other quotas, policies and rights hold"
         )
         if namespace in made:
             yield Finding(where, "server/namespace", message, "", Severity.NOTE)
