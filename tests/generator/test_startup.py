@@ -46,3 +46,8 @@ def test_an_unchanged_repository_is_checked_without_the_slow_parts(workshop: Rep
     loaded_by(*words)
     assert loaded_by(*words, "--check") >= {"pydantic", "jinja2", "yaml"}
     assert not loaded_by(*words, "--check") & {*SLOW}
+
+
+def test_the_client_of_clusters_is_loaded_only_for_a_cluster(workshop: Repository) -> None:
+    assert "generator.checks.server" in loaded_by("-C", str(workshop.root), "validate", "--select", "catalog")
+    assert "kubernetes" not in loaded_by("-C", str(workshop.root), "validate", "--select", "catalog")
