@@ -116,10 +116,12 @@ def test_a_cluster_that_takes_everything(cluster: ApiServer, validate: Validate)
     assert {each["rule"] for each in result.findings} == {"server/version", "server/namespace"}
     [version] = result.of("server/version")
     assert version["message"] == "cluster `admin` runs Kubernetes 1.35, and the catalog says 1.34"
-    assert (version["file"], version["line"]) == ("catalog/clusters/dev.yaml", 17)
+    assert version["file"] == "catalog/clusters/dev.yaml"
+    text = (ROOT / version["file"]).read_text().splitlines()
+    assert text[version["line"] - 1].strip().startswith("kubernetes:")
     absent = {each["message"].split("`")[3]: each["severity"] for each in result.of("server/namespace")}
-    assert absent == {"argocd": "warning", "search": "note"}
-    assert "checked 163 objects" in result.err
+    assert (absent["argocd"], absent["search"]) == ("warning", "note")
+    assert not absent.keys() & {*MADE}
     for kind in ("apis/kaito.sh/v1beta1/workspaces", "apis/gateway.networking.k8s.io/v1/httproutes", "api/v1/services"):
         items = cluster.api().request("GET", f"/{kind}").body["items"]
         assert [item["metadata"]["name"] for item in items if item["metadata"]["name"] != "kubernetes"] == []
@@ -235,7 +237,7 @@ def test_a_version_that_the_cluster_does_not_serve(cluster: ApiServer, documents
     with changed(cluster, "ragengines.kaito.sh", change, ("kaito.sh/v1beta1", "RAGEngine")):
         [missing] = ask(cluster, engines)
     assert (missing.rule, missing.where) == ("server/missing-kind", engines[0].source)
-    assert "`RAGEngine` of `kaito.sh/v1beta1`: 2 objects" in missing.message
+    assert f"`RAGEngine` of `kaito.sh/v1beta1`: {len(engines)} objects" in missing.message
     assert missing.hint == "it serves that kind as `kaito.sh/v1alpha1`"
 
 
@@ -363,12 +365,15 @@ def test_a_user_who_may_try_nothing(validate: Validate) -> None:
     assert "hint: a dry run needs the rights `patch` and `create`" in result.err
 
 
-def test_what_a_user_may_not_try_is_said_and_not_passed(cluster: ApiServer, validate: Validate) -> None:
+def test_what_a_user_may_not_try_is_said_and_not_passed(
+    cluster: ApiServer, validate: Validate, documents: list[Document]
+) -> None:
     with granted(cluster, "patch", "create"):
         result, strict = validate(context=GUEST), validate("--strict", context=GUEST)
     assert (result.code, strict.code) == (0, 1)
     said = [each["message"] for each in result.of("server/forbidden")]
-    assert "`guest` may not patch `workspaces` on cluster `guest`: 17 objects not tried" in said
+    workspaces = sum(each.body["kind"] == "Workspace" for each in documents)
+    assert f"`guest` may not patch `workspaces` on cluster `guest`: {workspaces} objects not tried" in said
     assert not any("`configmaps`" in message for message in said)
 
 
