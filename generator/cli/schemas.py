@@ -7,16 +7,24 @@ import click
 
 from generator.cli import FINDINGS
 from generator.cli.session import repository_of, say
+from generator.cli.sync import command as sync
 from generator.model import KINDS
 from generator.reference import pages
 
 
-@click.command("schemas")
+@click.group("schemas", invoke_without_command=True)
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 when a file is stale.")
 @click.pass_context
 def command(ctx: click.Context, *, check: bool) -> None:
     """Write the editor schemas and the reference in docs/."""
-    root = repository_of(ctx).root
+    if ctx.invoked_subcommand is None:
+        _write(repository_of(ctx).root, check=check)
+
+
+command.add_command(sync)
+
+
+def _write(root: Path, *, check: bool) -> None:
     wanted = {f"catalog/schema/{schema_file(kind)}": schema_text(kind) for kind in KINDS}
     wanted |= {f"docs/{name}": text for name, text in pages().items()}
     stale = [name for name, text in wanted.items() if not _same(root / name, text)]

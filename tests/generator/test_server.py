@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from generator.checks.server import Target, check
 from generator.checks.server.definitions import differences, published_schema
 from generator.checks.server.served import Kind, find_resources
 from generator.cli import main
+from generator.cli.sync import compare
 from generator.compile import compile_catalog
 from generator.document import Document
 from generator.finding import CannotRunError, Finding, Place
@@ -27,6 +29,7 @@ from generator.kube import Kube, connect
 from generator.repository import Repository
 from tests.apiserver import ADMIN, GUEST, Api, ApiServer, Object, RefusedError, load_definitions, running_api_server
 from tools.distill.sources import definitions, fetch
+from tools.distill.structural import distill
 
 pytestmark = pytest.mark.slow
 
@@ -427,3 +430,59 @@ def test_it_is_found_which_cluster_of_the_catalog_a_context_is(
             main([*where, *words])
         assert (words, stop.value.code) == (words, code)
         assert said in capsys.readouterr().err
+
+
+# ---- taking the real definitions
+
+
+def test_the_definitions_of_a_cluster_are_taken_where_they_differ(
+    cluster: ApiServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def change(crd: Object) -> None:
+        inference = properties(crd, "v1beta1")["inference"]["properties"]
+        del inference["adapters"]
+        inference["speculation"] = {"type": "object", "properties": {"model": {"type": "string"}}}
+
+    def sync(*words: str, context: str = ADMIN) -> tuple[object, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main(
+                [
+                    "-C",
+                    str(tmp_path),
+                    "schemas",
+                    "sync",
+                    "--kubeconfig",
+                    str(cluster.kubeconfig),
+                    "--context",
+                    context,
+                    *words,
+                ]
+            )
+        captured = capsys.readouterr()
+        return stop.value.code, captured.out, captured.err
+
+    (tmp_path / "catalog" / "clusters").mkdir(parents=True)
+    shutil.copytree(ROOT / "tools" / "crds", tmp_path / "tools" / "crds")
+    file = tmp_path / "tools" / "crds" / "kaito.sh_workspaces.yaml"
+    before = file.read_text()
+    assert sync()[:2] == (0, "")
+    name, kind = WORKSPACE
+    with changed(cluster, name, change, kind):
+        code, said, _ = sync("--check")
+        assert (code, file.read_text()) == (1, before)
+        assert said.splitlines() == [
+            "tools/crds/kaito.sh_workspaces.yaml: v1beta1: the cluster's knows no `inference.adapters`",
+            "tools/crds/kaito.sh_workspaces.yaml: v1beta1: ours knows no `inference.speculation`",
+        ]
+        code, again, words = sync()
+        assert (code, again) == (0, said)
+        assert words == "1 of 6 definitions taken; now run `make schemas`\n"
+        taken = yaml.safe_load(file.read_text())
+        assert [*compare(taken, cluster.api().get(taken))] == []
+        assert sync("--check") == (0, "", "0 of 6 definitions differ\n")
+    metadata = json.loads((SCHEMAS / "metadata.json").read_text())
+    assert distill(taken, "v1alpha1", metadata) == custom_schema("kaito.sh/v1alpha1", "Workspace")
+    cluster.api().apply({**taken, "metadata": {"name": name}}, dry_run=True)
+    code, _, words = sync(context=GUEST)
+    assert code == 2
+    assert "reading definitions needs the right `get` on `customresourcedefinitions`" in words

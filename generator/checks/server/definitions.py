@@ -28,6 +28,7 @@ class Difference:
 
     path: Path
     message: str
+    """Begins with a verb: the definition is its subject."""
     allowed: tuple[Any, ...] = ()
     """Only other values are refused."""
     absent: bool = False
@@ -68,7 +69,7 @@ def _field(path: Path, field: Schema, holder: Schema) -> Iterator[Difference]:
     elif isinstance(holder.get("additionalProperties"), dict):
         yield from _node(path, field, holder["additionalProperties"])
     elif not _is_open(holder):
-        yield Difference(path, f"it knows no `{spell(path)}`")
+        yield Difference(path, f"knows no `{spell(path)}`")
 
 
 def _node(path: Path, ours: Schema, theirs: Schema) -> Iterator[Difference]:
@@ -88,15 +89,15 @@ def _values(path: Path, ours: Schema, theirs: Schema) -> Iterator[Difference]:
     allowed = tuple(theirs["enum"])
     refused = [value for value in ours.get("enum", ()) if value is not None and value not in allowed]
     if refused:
-        yield Difference(path, f"it takes no {_listed(refused)} in `{spell(path)}`", allowed)
+        yield Difference(path, f"takes no {_listed(refused)} in `{spell(path)}`", allowed)
     elif "enum" not in ours:
-        yield Difference(path, f"it takes only {_listed(allowed)} in `{spell(path)}`", allowed)
+        yield Difference(path, f"takes only {_listed(allowed)} in `{spell(path)}`", allowed)
 
 
 def _types(path: Path, ours: Schema, theirs: Schema) -> Iterator[Difference]:
     mine, other = _names(ours), _names(theirs)
     if mine and other and not mine <= other:
-        yield Difference(path, f"`{spell(path)}` is {_or(other)} there, and {_or(mine)} in our schema")
+        yield Difference(path, f"has `{spell(path)}` as {_or(other)}, not {_or(mine)}")
 
 
 def _required(path: Path, ours: Schema, theirs: Schema) -> Iterator[Difference]:
@@ -105,7 +106,7 @@ def _required(path: Path, ours: Schema, theirs: Schema) -> Iterator[Difference]:
     for name in theirs.get("required", ()):
         filled_in = "default" in properties.get(name, {}) or (not path and name in EVERYWHERE)
         if name not in ours.get("required", ()) and not filled_in:
-            yield Difference((*path, name), f"it needs `{spell((*path, name))}`", absent=True)
+            yield Difference((*path, name), f"needs `{spell((*path, name))}`", absent=True)
 
 
 def _is_open(node: Schema) -> bool:

@@ -60,10 +60,14 @@ def verdict(context: str, verdict: Verdict, found: Differences) -> Iterator[Find
     start = f"{document.path}: cluster `{context}`"
     met = [each.message for each in found.get(kind_of(document), ()) if each.is_met_by(document.body)]
     if verdict.result is Result.REFUSED:
-        hint = f"its `{document.body['kind']}` is not the one that we know: {'; '.join(met)}" if met else ""
+        hint = f"its `{document.body['kind']}` is not the one that we know: it {', '.join(met)}" if met else ""
         yield Finding(document.source, "server/refused", f"{start} refuses it: {verdict.message}", hint)
     elif verdict.result is not Result.ACCEPTED and met:
-        yield Finding(document.source, "server/definition", f"{start} would refuse it: {'; '.join(met)}")
+        yield Finding(
+            document.source,
+            "server/definition",
+            f"{start} would refuse it: its `{document.body['kind']}` {', '.join(met)}",
+        )
     if verdict.result is Result.WAITS:
         message = f"{start} cannot judge it before that other object is there: {verdict.message}"
         yield Finding(document.source, "server/waits", message, "", Severity.NOTE)
@@ -82,11 +86,11 @@ def unmet_differences(
     for kind, known in found.items():
         unmet = [each.message for each in known if not any(map(each.is_met_by, bodies[kind]))]
         if unmet:
-            more = f"; and {len(unmet) - NAMED} more" if len(unmet) > NAMED else ""
-            message = f"`{kind[1]}` of `{kind[0]}` on cluster `{context}` is not the one that we know: "
+            more = f" and {len(unmet) - NAMED} more" if len(unmet) > NAMED else ""
+            start = f"`{kind[1]}` of `{kind[0]}` on cluster `{context}` is not the one that we know"
+            message = f"{start}: it {', '.join(unmet[:NAMED])}{more}"
             hint = "nothing rendered meets that yet; an edit of the catalog could"
-            text = message + "; ".join(unmet[:NAMED]) + more
-            yield Finding(where, "server/definition", text, hint, Severity.NOTE)
+            yield Finding(where, "server/definition", message, hint, Severity.NOTE)
 
 
 def _objects(count: int) -> str:
