@@ -89,9 +89,9 @@ class History:
         names = [str(reference.name) for reference in self.repo.references]
         return did_you_mean(revision, names) or "`git fetch` it first, or name a commit, a branch or a tag that is here"
 
-    def missing_from(self, base: Snapshot, head: git.Commit) -> int:
+    def missing_from(self, base: Snapshot, head: str) -> int:
         """How many commits of the base the head does not have: what they changed would show as undone."""
-        return int(self.repo.git.rev_list("--count", f"{head.hexsha}..{base.commit.hexsha}"))
+        return int(self.repo.git.rev_list("--count", f"{self._commit(head).hexsha}..{base.commit.hexsha}"))
 
 
 def open_history(root: Path) -> History:

@@ -80,16 +80,17 @@ def _judge(built: Built, documents: list[Document]) -> Iterator[Finding]:
             yield Finding(where, "build/differs", message, "run `kaitops render`, then validate again")
 
 
-def build_units(repository: Repository, units: Iterable[str]) -> list[Built]:
-    """Build units, two at a time, each from the cache where nothing changed."""
+def build_units(repository: Repository, units: Iterable[str], cache: Path | None = None) -> list[Built]:
+    """Build units, two at a time, each from the cache (the repository's own, or another's) where nothing changed."""
+    kept = cache or repository.cache
     shared = _digest_of(repository.root, ("clusters/base", "clusters/components"))
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        return list(pool.map(lambda unit: _build(repository, unit, shared), units))
+        return list(pool.map(lambda unit: _build(repository, unit, shared, kept), units))
 
 
-def _build(repository: Repository, unit: str, shared: str) -> Built:
+def _build(repository: Repository, unit: str, shared: str, cache: Path) -> Built:
     key = hashlib.sha256(f"{_digest_of(repository.root, (unit,))}{shared}{_kubectl_version()}".encode()).hexdigest()
-    kept = repository.cache / "kustomize" / f"{key}.yaml"
+    kept = cache / "kustomize" / f"{key}.yaml"
     if kept.is_file() and not os.environ.get("CI"):
         return Built(unit, read_built(kept.read_text("utf-8")))
     result = subprocess.run(

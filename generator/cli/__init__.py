@@ -16,6 +16,7 @@ from generator.finding import CannotRunError
 COMMANDS = {
     "render": "Render the catalog into clusters/.",
     "validate": "Check the catalog and what is rendered from it.",
+    "plan": "Show what a change will do to each cluster.",
     "list": "Show the fleet as a table.",
     "show": "Show one entry, resolved, and the files it makes.",
     "add": "Write a new entry for a model of the hub.",

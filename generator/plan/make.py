@@ -1,0 +1,172 @@
+"""The plan of a change: a commit against the work tree, or against another commit."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from generator.assess import Assessor
+from generator.checks import CHECKS, run_checks
+from generator.compile import Compiled
+from generator.document import Document
+from generator.figures import load_fit_facts
+from generator.finding import Finding, Place, Severity
+from generator.history import History
+from generator.plan.change import Amount, ClusterPlan, Figures, Plan, UnitChange
+from generator.plan.compare import FilePair, changed_files, clusters_of
+from generator.plan.danger import dangers
+from generator.plan.figures import amounts, figures_of, headroom, of_cluster
+from generator.plan.platform import bases_differ, built_items
+from generator.plan.sides import After, Before, both_sides
+from generator.plan.units import Side, UnitKey, grouped, is_platform, placements_of, unit_changes
+from generator.render import Rendering
+from generator.repository import Repository
+
+WHOLE = frozenset({"catalog", "fit", "budget"})
+"""Checks of the catalog, made for both sides."""
+PARTS = frozenset(CHECKS) - WHOLE - {"drift", "build"}
+"""Checks of objects, made for those that differ; kustomize has built what it must by then."""
+
+
+class BrokenHeadError(Exception):
+    """The head's catalog has errors, so nothing can be rendered or planned."""
+
+    def __init__(self, label: str, findings: Sequence[Finding]) -> None:
+        super().__init__(label)
+        self.label = label
+        self.findings = findings
+
+
+def make_plan(repository: Repository, history: History, base: str, head: str | None = None) -> Plan:
+    """Plan the change from commit `base` to the work tree, or to commit `head`.
+
+    Raises:
+        BrokenHeadError: the head's catalog has errors.
+        CannotRunError: a revision is not there, or cannot be read.
+    """
+    with both_sides(repository, history, base, head) as (before, after):
+        if after.compiled.rendering is None:
+            raise BrokenHeadError(after.label, after.compiled.findings)
+        pairs = changed_files(before.snapshot, after.compiled.rendering.tree)
+        units = _units(before, after, after.compiled.rendering, pairs)
+        clusters = _clusters(before, after, units)
+        return Plan(
+            base=before.snapshot.name,
+            head=after.label,
+            clusters=clusters,
+            dangers=tuple(dangers(clusters, before.compiled, after.compiled)),
+            findings=tuple(_new_findings(before, after, pairs)),
+            notes=tuple(_notes(history, before, after)),
+        )
+
+
+def _units(before: Before, after: After, rendering: Rendering, pairs: Sequence[FilePair]) -> list[UnitChange]:
+    old, new = _side(before.compiled), _side(after.compiled)
+    groups = grouped(pairs, {*old.placements, *new.placements})
+    paths = _to_build(before, after, rendering, groups)
+    built = built_items(before, after, rendering.tree, paths)
+    by_key = {_key(unit): items for unit, items in built.items()}
+    changes = [*unit_changes(groups, by_key, old, new)]
+    if not changes:
+        return []
+    was, now = _judge(before.compiled, before.repository), _judge(after.compiled, after.repository)
+    return [
+        replace(
+            unit, before=was((unit.cluster, unit.name), unit.before), after=now((unit.cluster, unit.name), unit.after)
+        )
+        for unit in changes
+    ]
+
+
+def _side(compiled: Compiled | None) -> Side:
+    if compiled is None:
+        return Side(None, {}, {})
+    return Side(compiled.catalog, placements_of(compiled.resolution), figures_of(compiled))
+
+
+def _to_build(before: Before, after: After, rendering: Rendering, groups: Mapping[UnitKey, list[FilePair]]) -> set[str]:
+    """Units over a base that differ in more than the list of whole objects beside it; all of them if a base does."""
+    if bases_differ(before, after):
+        keys = {_key(document.path) for document in rendering.documents}
+        keys |= {
+            _key(path) for name in clusters_of(before.snapshot) for path in before.snapshot.below(f"clusters/{name}")
+        }
+        return {f"clusters/{cluster}/{unit}" for cluster, unit in keys if is_platform((cluster, unit))}
+    return {f"clusters/{key[0]}/{key[1]}" for key in groups if is_platform(key) and key[1] != "gitops"}
+
+
+def _key(path: str) -> UnitKey:
+    parts = path.split("/")
+    return parts[1], parts[2] if len(parts) > len(("clusters", "dev")) else ""
+
+
+def _judge(compiled: Compiled | None, repository: Repository) -> Callable[[UnitKey, Figures], Figures]:
+    """Adds a unit's headroom to its figures; the facts are read once, and only where something changed."""
+    if compiled is None:
+        return lambda _key, figures: figures
+    facts, placements = compiled.facts, placements_of(compiled.resolution)
+    assessor = Assessor(facts.kaito, facts.skus, load_fit_facts(repository.facts, facts.kaito))
+    return lambda key, figures: (
+        replace(figures, headroom_gib=headroom(assessor, compiled, placements.get(key))) if figures.gpus else figures
+    )
+
+
+def _clusters(before: Before, after: After, units: Sequence[UnitChange]) -> tuple[ClusterPlan, ...]:
+    old = figures_of(before.compiled) if before.compiled else None
+    new = figures_of(after.compiled)
+    known = after.compiled.catalog.clusters
+    plans = []
+    for name in sorted({*known, *(unit.cluster for unit in units)}):
+        here = tuple(unit for unit in units if unit.cluster == name)
+        sums: tuple[Amount, ...] = ()
+        if name in known:
+            was = None if old is None else of_cluster(old, name)
+            sums = amounts(known[name].value.spec, was, of_cluster(new, name), here)
+        plans.append(ClusterPlan(name, here, sums))
+    return tuple(plans)
+
+
+def _new_findings(before: Before, after: After, pairs: Iterable[FilePair]) -> list[Finding]:
+    """What the head's checks say and the base's did not; a finding that only moved to another line is not new."""
+    differing = {pair.path for pair in pairs}
+    rendering = after.compiled.rendering or Rendering()
+    documents = [document for document in rendering.documents if document.path in differing]
+    now = _checked(after.repository, after.compiled, documents)
+    if before.compiled is None:
+        return now
+    was = _checked(before.repository, before.compiled, [*_committed(before, pairs)])
+    known = {(finding.where.file, finding.rule, finding.message) for finding in was}
+    return [finding for finding in now if (finding.where.file, finding.rule, finding.message) not in known]
+
+
+def _checked(repository: Repository, compiled: Compiled, documents: Sequence[Document]) -> list[Finding]:
+    seen = replace(compiled, rendering=Rendering(list(documents), compiled.resolution))
+    return run_checks(repository, seen, WHOLE | PARTS).findings
+
+
+def _committed(before: Before, pairs: Iterable[FilePair]) -> Iterable[Document]:
+    clusters = before.compiled.catalog.clusters if before.compiled else {}
+    for pair in pairs:
+        for item in pair.items()[0]:
+            if pair.cluster in clusters:
+                yield Document(pair.path, "", item.body, _source(pair))
+
+
+def _source(pair: FilePair) -> Place:
+    """The entry that a committed file was rendered from, as its second line says."""
+    head = (pair.before or b"").split(b"\n", 2)[:2]
+    words = head[-1].decode(errors="replace").split()
+    named = next((word for word in words if word.startswith("catalog/")), pair.path)
+    return Place(named)
+
+
+def _notes(history: History, before: Before, after: After) -> Iterable[str]:
+    if before.compiled is None:
+        name = before.snapshot.name
+        yield f"the catalog of the base `{name}` does not load, so the figures before are unknown: {before.why}"
+    missing = history.missing_from(before.snapshot, after.revision)
+    if missing:
+        yield (
+            f"the base has {missing} commits that the head lacks: what they did shows here as undone; "
+            "compare with the merge base instead"
+        )
+    held = [f for f in after.compiled.findings if f.rule == "catalog/held" and f.severity is Severity.NOTE]
+    yield from (f"{finding.message}; {finding.hint}" for finding in held)

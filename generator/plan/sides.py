@@ -1,0 +1,85 @@
+"""The two sides of a plan: each a catalog that is loaded and resolved, in a folder that other code can read.
+
+The base is never rendered again: what runs is what was committed then. Its catalog is resolved for the figures and
+the causes alone, so a base that today's release cannot read costs those, and not the plan.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from generator.compile import Compiled, compile_catalog, has_errors, load_facts
+from generator.finding import CannotRunError, Severity
+from generator.history import History, Snapshot
+from generator.load import load_catalog
+from generator.repository import Repository
+from generator.resolve import resolve
+
+READ = ("catalog", "clusters/base", "clusters/components", "policies")
+WORK_TREE = "the work tree"
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    snapshot: Snapshot
+    repository: Repository
+    compiled: Compiled | None
+    """None where the catalog does not load."""
+    why: str = ""
+    """Why it does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    label: str
+    revision: str
+    """What Git calls it; the work tree stands on `HEAD`."""
+    repository: Repository
+    compiled: Compiled
+
+
+@contextmanager
+def both_sides(repository: Repository, history: History, base: str, head: str | None) -> Iterator[tuple[Before, After]]:
+    """Both sides, those from history in folders of their own, which go when the plan is made.
+
+    Raises:
+        CannotRunError: a revision is not there, or the head has no catalog.
+    """
+    snapshot = history.snapshot(base)
+    new = history.snapshot(head) if head else None
+    with TemporaryDirectory(prefix="kaitops-plan-") as folder:
+        yield _before(snapshot, Path(folder) / "base"), _after(repository, new, Path(folder) / "head")
+
+
+def _before(snapshot: Snapshot, folder: Path) -> Before:
+    repository = _exported(snapshot, folder)
+    try:
+        facts = load_facts(repository)
+        catalog, findings = load_catalog(repository.root)
+    except (CannotRunError, OSError, KeyError, TypeError, ValueError) as error:
+        return Before(snapshot, repository, None, f"it cannot be read by this release: {error or type(error).__name__}")
+    resolution = resolve(catalog, facts)
+    found = sorted({*findings, *resolution.findings})
+    if has_errors(found):
+        first = next(finding for finding in found if finding.severity is Severity.ERROR)
+        return Before(snapshot, repository, None, f"{first.where}: {first.message}")
+    return Before(snapshot, repository, Compiled(catalog, facts, resolution, found))
+
+
+def _after(repository: Repository, snapshot: Snapshot | None, folder: Path) -> After:
+    if snapshot is None:
+        return After(WORK_TREE, "HEAD", repository, compile_catalog(repository))
+    exported = _exported(snapshot, folder)
+    if not exported.facts.is_dir():
+        raise CannotRunError(f"no catalog in `{snapshot.name}`", "name a commit of this repository with `catalog/`")
+    held = [path for path in snapshot.below("clusters") if path.endswith(("workspace.yaml", "inferenceset.yaml"))]
+    snapshot.export(exported.root, held)
+    return After(snapshot.name, snapshot.label, exported, compile_catalog(exported))
+
+
+def _exported(snapshot: Snapshot, folder: Path) -> Repository:
+    folder.mkdir()
+    snapshot.export(folder, snapshot.below(*READ))
+    return Repository(folder)
