@@ -42,7 +42,7 @@ def command(ctx: click.Context, *, base: str, head: str | None, fail_on_danger: 
     click.echo(_written(plan, output))
     dangers = {0: "no danger", 1: "1 danger"}.get(len(plan.dangers), f"{len(plan.dangers)} dangers")
     say(f"{dangers}; new: {summary(plan.findings)}")
-    if has_errors(plan.findings) or (fail_on_danger and plan.dangers):
+    if has_errors([*plan.dangers, *plan.findings]) or (fail_on_danger and plan.dangers):
         raise SystemExit(FINDINGS)
 
 

@@ -10,6 +10,7 @@ from generator.plan.change import Amount, ClusterPlan, ObjectChange, UnitChange,
 from generator.plan.objects import KAITO
 
 STORAGE = frozenset({"PersistentVolumeClaim", "PersistentVolume"})
+DELETED = "an entry goes in two steps: `retired: true` first, and its file when nobody asks for it any more"
 SHARE = 0.25
 """More of a cluster's running units than this, rolled though nobody edited them, is a surprise."""
 
@@ -84,7 +85,7 @@ def _of_object(unit: UnitChange, change: ObjectChange, where: Place) -> Iterator
     elif change.verb is Verb.DELETE and change.kind == "Namespace":
         yield _danger(where, "plan/data", f"{name} is deleted, and everything in it", "move what must stay first")
     elif change.verb is Verb.DELETE and change.kind in KAITO:
-        yield _danger(where, "plan/deleted", f"{name} is deleted, and its nodes with it", "its clients get errors then")
+        yield _danger(where, "plan/deleted", f"{name} is deleted, and its nodes with it", DELETED)
 
 
 def _over(entry: Entry[Cluster], amount: Amount) -> Iterator[Finding]:

@@ -34,15 +34,13 @@ class Difference:
 
 def differences(before: Any, after: Any, path: Path = ()) -> Iterator[Difference]:
     """Each smallest part that differs; the indexes of lists are those of `after` where it has the item."""
-    if before == after and type(before) is type(after):
-        return
     if isinstance(before, dict) and isinstance(after, dict):
         for key in before | after:
             yield from differences(before.get(key, ABSENT), after.get(key, ABSENT), (*path, key))
     elif isinstance(before, list) and isinstance(after, list):
         for index, old, new in _paired(before, after):
             yield from differences(old, new, (*path, index))
-    else:
+    elif before != after or type(before) is not type(after):  # `true` equals 1 in Python, and nowhere else
         yield Difference(path, before, after)
 
 

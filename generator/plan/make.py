@@ -162,6 +162,11 @@ def _notes(history: History, before: Before, after: After) -> Iterable[str]:
     if before.compiled is None:
         name = before.snapshot.name
         yield f"the catalog of the base `{name}` does not load, so the figures before are unknown: {before.why}"
+    if after.stale:
+        yield (
+            f"{after.stale} committed files are not as the catalog of {after.label} renders them: "
+            "`kaitops render` and commit, or this plan is not what will be synced"
+        )
     missing = history.missing_from(before.snapshot, after.revision)
     if missing:
         yield (

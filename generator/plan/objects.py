@@ -11,6 +11,7 @@ from typing import Any
 from generator.document import Body
 from generator.plan.change import FieldChange, ObjectChange, Verb, worst
 from generator.plan.difference import ABSENT, Difference, differences, short
+from generator.quantity import amount
 from generator.revise import REVISION_LABEL
 from generator.verdict import Verdict, leaves, row_of
 
@@ -28,6 +29,8 @@ IN_PLACE = {
     Verdict.REFUSED: Verb.REFUSED,
 }
 """The verdict table where an object keeps its name: KAITO refuses or ignores what a new revision should carry."""
+SIZE = "spec.resources.requests.storage"
+"""Of a claim, which grows and never shrinks."""
 SELECTORS = ("spec.selector.", "spec.podSelector.")
 
 Identity = tuple[str, str, str, str]
@@ -70,21 +73,26 @@ def object_changes(before: Iterable[Item], after: Iterable[Item], *, gap: bool) 
 
 def _edited(old: Mapping[Identity, Item], new: Mapping[Identity, Item]) -> Iterator[ObjectChange]:
     for identity, item in new.items():
-        if identity in old and old[identity].body != item.body:
-            found = [*differences(old[identity].body, item.body)]
+        found = [*differences(old[identity].body, item.body)] if identity in old else []
+        if found:
             verb = worst(_verb(item.kind, difference) for difference in found)
             yield _change(item, verb, fields=tuple(map(_field, found)))
 
 
 def _verb(kind: str, difference: Difference) -> Verb:
     if kind not in KAITO:
-        refused = any(f"{difference.dotted}.".startswith(f"{field}.") for field in FIXED.get(kind, ()))
-        return Verb.REFUSED if refused else Verb.LIVE
+        return Verb.REFUSED if _is_fixed(kind, difference) else Verb.LIVE
     absent = difference.before is ABSENT or difference.after is ABSENT
     value = difference.after if difference.before is ABSENT else difference.before
     path = tuple(str(part) for part in difference.path)
     rows = [row_of(kind, leaf) for leaf, _ in leaves(value, path)]
     return worst(IN_PLACE[row.presence if absent and row.presence else row.verdict] for row in rows)
+
+
+def _is_fixed(kind: str, difference: Difference) -> bool:
+    if kind == "PersistentVolumeClaim" and difference.dotted == SIZE:
+        return amount(str(difference.after)) < amount(str(difference.before))
+    return any(f"{difference.dotted}.".startswith(f"{field}.") for field in FIXED.get(kind, ()))
 
 
 def _replaced(going: list[Item], coming: list[Item], *, gap: bool) -> Iterator[ObjectChange]:

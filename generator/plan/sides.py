@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from generator import tree
 from generator.compile import Compiled, compile_catalog, has_errors, load_facts
 from generator.finding import CannotRunError, Severity
 from generator.history import History, Snapshot
 from generator.load import load_catalog
+from generator.plan.compare import changed_files
 from generator.repository import Repository
 from generator.resolve import resolve
 
@@ -38,6 +40,8 @@ class After:
     """What Git calls it; the work tree stands on `HEAD`."""
     repository: Repository
     compiled: Compiled
+    stale: int = 0
+    """Committed files that are not as the head's catalog renders them: what Argo CD would sync is not this plan."""
 
 
 @contextmanager
@@ -70,13 +74,22 @@ def _before(snapshot: Snapshot, folder: Path) -> Before:
 
 def _after(repository: Repository, snapshot: Snapshot | None, folder: Path) -> After:
     if snapshot is None:
-        return After(WORK_TREE, "HEAD", repository, compile_catalog(repository))
+        compiled = compile_catalog(repository)
+        return After(WORK_TREE, "HEAD", repository, compiled, _stale(repository, compiled))
     exported = _exported(snapshot, folder)
     if not exported.facts.is_dir():
         raise CannotRunError(f"no catalog in `{snapshot.name}`", "name a commit of this repository with `catalog/`")
     held = [path for path in snapshot.below("clusters") if path.endswith(("workspace.yaml", "inferenceset.yaml"))]
     snapshot.export(exported.root, held)
-    return After(snapshot.name, snapshot.label, exported, compile_catalog(exported))
+    compiled = compile_catalog(exported)
+    stale = len(changed_files(snapshot, compiled.rendering.tree)) if compiled.rendering else 0
+    return After(snapshot.name, snapshot.label, exported, compiled, stale)
+
+
+def _stale(repository: Repository, compiled: Compiled) -> int:
+    if compiled.rendering is None:
+        return 0
+    return len([*tree.plan(repository.root, compiled.rendering.tree, sorted(compiled.catalog.clusters)).files])
 
 
 def _exported(snapshot: Snapshot, folder: Path) -> Repository:

@@ -1,0 +1,67 @@
+"""Revisions that are not there, shallow clones, repositories in a folder of another, and files that lead elsewhere."""
+
+import shutil
+from pathlib import Path
+
+import git
+import pytest
+
+from generator.finding import CannotRunError
+from generator.history import blob_id, open_history
+
+from .conftest import Project
+
+
+def test_a_revision_that_does_not_exist(project: Project) -> None:
+    project.repo.create_head("release-1.2")
+    with pytest.raises(CannotRunError, match=r"no commit `relase-1\.2`") as raised:
+        project.plan("relase-1.2")
+    assert "release-1.2" in raised.value.hint
+
+
+@pytest.mark.parametrize("odd", ["--output=/tmp/x", "", "HEAD~999", "HEAD:catalog", "a..b", "\0", "é" * 300])
+def test_odd_revisions_are_refused(project: Project, odd: str) -> None:
+    with pytest.raises(CannotRunError):
+        project.plan(odd)
+
+
+def test_a_shallow_clone_says_so(project: Project, tmp_path: Path) -> None:
+    first = project.repo.head.commit.hexsha
+    project.edit("catalog/models/phi-4.yaml", ("context: 16384", "context: 8192"))
+    project.commit("Shorter")
+    git.Repo.clone_from(project.root.as_uri(), tmp_path / "shallow", depth=1).close()
+    with pytest.raises(CannotRunError) as raised:
+        Project(tmp_path / "shallow").plan(first)
+    assert "git fetch --unshallow" in raised.value.hint
+
+
+def test_no_repository(tmp_path: Path) -> None:
+    with pytest.raises(CannotRunError, match="not in a Git repository"):
+        open_history(tmp_path)
+
+
+def test_a_catalog_in_a_folder_of_the_repository(template: Path, tmp_path: Path) -> None:
+    inner = tmp_path / "mono" / "platform" / "models"
+    shutil.copytree(template, inner, ignore=shutil.ignore_patterns(".git"))
+    git.Repo.init(tmp_path / "mono", initial_branch="main").close()
+    project = Project(inner)
+    project.commit("All of it")
+    assert project.plan().empty
+    project.edit("catalog/models/phi-4.yaml", ("context: 16384", "context: 8192"))
+    assert not project.plan().empty
+
+
+def test_links_are_not_followed_out_of_a_commit(project: Project, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.yaml"
+    secret.write_text("token: abc", "utf-8")
+    (project.root / "catalog/models/link.yaml").symlink_to(secret)
+    project.commit("A link")
+    snapshot = open_history(project.root).snapshot("HEAD")
+    assert "catalog/models/link.yaml" not in snapshot.blobs
+
+
+def test_the_hash_is_gits_own(project: Project) -> None:
+    blob = project.repo.head.commit.tree / "catalog/models/phi-4.yaml"
+    data = (project.root / "catalog/models/phi-4.yaml").read_bytes()
+    assert blob_id(data, blob.hexsha) == blob.hexsha
+    assert len(blob_id(data, "0" * 64)) == 64
