@@ -31,7 +31,7 @@ from tools.toolchain import (
 
 STRIPPED = "-s -w"
 
-NAMES = {"go.etcd.io/etcd/server/v3": "etcd"}
+NAMES = {"go.etcd.io/etcd/server/v3": "etcd", "github.com/argoproj/argo-cd/v3/cmd": "argocd"}
 """Programs that people do not call by the name of their package."""
 
 KUBERNETES = "k8s.io/kubernetes/"

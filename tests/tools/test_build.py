@@ -341,5 +341,5 @@ def test_the_command_takes_tools_of_a_group(capsys: pytest.CaptureFixture[str]) 
 def test_the_committed_groups_pin_every_tool() -> None:
     groups = (Path(__file__).parents[2] / "tools").glob("*/go.mod")
     tools = [tool for group in groups for tool in parse_go_mod(group.read_text()).tools]
-    assert {"kustomize", "kubeconform", "etcd", "kube-apiserver"} <= {tool.name for tool in tools}
+    assert {"kustomize", "kubeconform", "etcd", "kube-apiserver", "argocd"} <= {tool.name for tool in tools}
     assert [tool.package for tool in tools if not tool.version.startswith("v")] == []
