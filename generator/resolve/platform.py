@@ -210,9 +210,19 @@ def application(platform: Platform, unit: str, source: str, namespace: str, *, p
         generate_paths=".;/clusters/base;/clusters/components" if platform_part else ".",
         server=IN_CLUSTER if unit == "gitops" else gitops.server,
         namespace=gitops.namespace if unit == "gitops" else namespace,
-        options=(
-            "ApplyOutOfSyncOnly=true",
-            "RespectIgnoreDifferences=true",
-            *(("PruneLast=true",) if prune_last else ()),
-        ),
+        options=_options(unit, prune_last=prune_last),
+    )
+
+
+def _options(unit: str, *, prune_last: bool) -> tuple[str, ...]:
+    """How Argo CD syncs one unit.
+
+    Only the root, which may hold hundreds of Applications and waits for none, applies no more than what differs. A
+    retry of anything else must wait again for what the try before has applied: a revision that is there and Degraded
+    does not differ, so that the retry would go on to the Service and prune the revision that serves.
+    """
+    return (
+        *(("ApplyOutOfSyncOnly=true",) if unit == "gitops" else ()),
+        "RespectIgnoreDifferences=true",
+        *(("PruneLast=true",) if prune_last else ()),
     )

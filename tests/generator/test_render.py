@@ -114,6 +114,13 @@ def test_every_unit_has_its_application(fleet: Compiled) -> None:
             assert body["spec"]["project"] == f"kaitops-{cluster}"
 
 
+def test_a_retry_waits_again_for_what_is_there_already(fleet: Compiled) -> None:
+    for document in documents(fleet):
+        if document.body["kind"] == "Application":
+            only_differing = "ApplyOutOfSyncOnly=true" in document.body["spec"]["syncPolicy"]["syncOptions"]
+            assert only_differing == (document.body["metadata"]["labels"]["kaitops.dev/unit"] == "gitops")
+
+
 def test_each_application_goes_only_where_its_project_lets_it(fleet: Compiled) -> None:
     for cluster in fleet.catalog.clusters:
         project = one(fleet, f"clusters/{cluster}/gitops/appproject.yaml")["spec"]
