@@ -21,6 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lupa.lua51 import LuaError, LuaRuntime
 
+from generator.compile import Compiled
+
 UNIT = Path(__file__).parents[2] / "clusters" / "base" / "gitops"
 FIXTURES = Path(__file__).parent / "health"
 PATHS = sorted(FIXTURES.glob("*/*.yaml"))
@@ -164,6 +166,17 @@ def test_config_map_merges_into_the_one_of_argocd() -> None:
     assert metadata["labels"]["app.kubernetes.io/part-of"] == "argocd"
     options = metadata["annotations"]["argocd.argoproj.io/sync-options"].split(",")
     assert set(options) == {"ServerSideApply=true", "Prune=false"}
+
+
+def test_health_checks_come_before_the_project_and_every_application(fleet: Compiled) -> None:
+    assert fleet.rendering is not None
+    wave = "argocd.argoproj.io/sync-wave"
+    waves = [
+        int(document.body["metadata"]["annotations"][wave])
+        for document in fleet.rendering.documents
+        if document.body["kind"] in {"AppProject", "Application"}
+    ]
+    assert int(config_map()["metadata"]["annotations"][wave]) < min(waves)
 
 
 def test_libraries_are_opened_for_the_scripts_that_use_them() -> None:
