@@ -154,9 +154,12 @@ class Placement:
 
     @property
     def claim_annotations(self) -> dict[str, str]:
-        """A claim comes before what mounts it, and holds data: whoever is asked about the object is asked about it."""
+        """A claim comes with what mounts it, and holds data: whoever is asked about the object is asked about it.
+
+        Not before it: a disk is bound when its first pod comes, and a wave waits for what is Progressing until then.
+        """
         options = {key: value for key, value in self.annotations.items() if key == SYNC_OPTIONS}
-        return {"argocd.argoproj.io/sync-wave": "-10"} | options
+        return {"argocd.argoproj.io/sync-wave": "0"} | options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

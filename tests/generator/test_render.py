@@ -15,6 +15,7 @@ from generator.repository import Repository
 
 WAVES = {
     "ConfigMap": -10,
+    "PersistentVolumeClaim": 0,
     "Workspace": 0,
     "InferenceSet": 0,
     "RAGEngine": 0,
