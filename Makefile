@@ -10,10 +10,10 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 TOOLS := .cache/tools/bin
 
-.PHONY: help render check test test-fast validate schemas fmt tools bench lock clean
+.PHONY: help render check test test-fast e2e validate schemas fmt tools bench lock clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 render: $(VENV)/.run ## render the catalog into clusters/ and validate the result
 	@$(BIN)/kaitops render
@@ -42,6 +42,10 @@ schemas: $(VENV)/.dev ## write the editor schemas of the catalog and the schemas
 	@$(BIN)/kaitops schemas
 	@$(BIN)/python -m tools.distill
 
+e2e: $(VENV)/.e2e ## the rendered tree under a real Argo CD; its first run builds Argo CD, which takes some minutes
+	@$(BIN)/python -m tools.build checks argocd kube:etcd,kube-apiserver,kube-controller-manager
+	@$(BIN)/pytest -q -m e2e tests/e2e
+
 tools: $(VENV)/.run ## build what the tests start beside Python into .cache/ (once per version)
 	@$(BIN)/python -m tools.build checks kube:etcd,kube-apiserver
 
@@ -49,7 +53,7 @@ bench: $(VENV)/.dev ## measure the generator beside its peers and print the tabl
 	@$(BIN)/python -m tests.bench
 
 lock: $(UV) ## resolve requirements/*.in again into hashed locks
-	@for name in uv run dev tools bench; do \
+	@for name in uv run dev tools bench e2e; do \
 	  $(UV) pip compile -q --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 \
 	    "requirements/$$name.in" -o "requirements/$$name.txt"; done
 
@@ -71,4 +75,8 @@ $(VENV)/.run: requirements/run.txt pyproject.toml $(UV)
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install -q --compile-bytecode --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.e2e: requirements/e2e.txt $(VENV)/.dev
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install -q --compile-bytecode --require-hashes -r requirements/e2e.txt
 	@touch $@

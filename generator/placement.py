@@ -156,7 +156,7 @@ class Placement:
     def claim_annotations(self) -> dict[str, str]:
         """A claim comes with what mounts it, and holds data: whoever is asked about the object is asked about it.
 
-        Not before it: a disk is bound when its first pod comes, and a wave waits for what is Progressing until then.
+        Not before it: many storage classes bind a claim when its first pod comes, and a wave waits for it until then.
         """
         options = {key: value for key, value in self.annotations.items() if key == SYNC_OPTIONS}
         return {"argocd.argoproj.io/sync-wave": "0"} | options

@@ -1,0 +1,1 @@
+"""The rendered tree under a real Argo CD: `make e2e`."""
