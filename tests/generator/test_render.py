@@ -111,7 +111,8 @@ def test_every_unit_has_its_application(fleet: Compiled) -> None:
         }
         assert set(applications) == {f"clusters/{cluster}/{unit}" for unit in units}
         for body in applications.values():
-            assert body["spec"]["syncPolicy"]["retry"]["refresh"] is True
+            retry = body["spec"]["syncPolicy"]["retry"]
+            assert (retry["limit"], retry["refresh"]) == (-1, True)
             assert body["spec"]["project"] == f"kaitops-{cluster}"
 
 
