@@ -8,6 +8,8 @@ from generator.plan.change import ClusterPlan, ObjectChange, Plan, UnitChange
 
 LIMIT = 65_536
 """Characters that GitHub accepts in a comment."""
+MARGIN = 100
+"""Left for the mark by which the workflow finds its comment again."""
 CUT = "\n\n... cut here, since a comment holds no more; `kaitops plan` shows all of it.\n"
 ESCAPED = str.maketrans({"|": "\\|", "<": "&lt;", ">": "&gt;", "\n": " ", "\r": " ", "@": "&#64;"})
 """What a value could do in a comment: end a cell, start HTML, or call somebody."""
@@ -19,7 +21,7 @@ def write_markdown(plan: Plan) -> str:
     text: list[str] = []
     length = 0
     for part in parts:
-        if length + len(part) > LIMIT - len(CUT):
+        if length + len(part) > LIMIT - MARGIN - len(CUT):
             return "".join(text) + CUT
         text.append(part)
         length += len(part)
@@ -89,5 +91,5 @@ def _safe(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """In a code span nothing but a backtick means anything; a cell still ends at a bar."""
-    return f"`{text.replace('`', chr(39)).replace('|', chr(92) + '|')}`"
+    """In a code span nothing but a backtick means anything; a cell still ends at a bar, and a row with its line."""
+    return "`" + " ".join(text.replace("`", "'").split()).replace("|", "\\|") + "`"
