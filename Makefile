@@ -31,7 +31,7 @@ check: $(VENV)/.dev ## ruff, mypy, import contracts and the fast tests: no Go, a
 	@$(BIN)/kaitops render --check --no-cache
 	@$(BIN)/pytest -q -n 2 -m "not slow"
 
-test: $(VENV)/.dev tools ## every test, with kustomize, kubeconform and a Kubernetes API server built from pinned sources
+test: $(VENV)/.dev tools ## every test, with kustomize, kubeconform, promtool and a Kubernetes API server built from pinned sources
 	@PATH="$(CURDIR)/$(TOOLS):$$PATH" $(BIN)/pytest -q -n 2
 
 fmt: $(VENV)/.dev ## format the Python code
@@ -47,7 +47,7 @@ e2e: $(VENV)/.e2e ## the rendered tree under a real Argo CD; its first run build
 	@$(BIN)/pytest -q -m e2e tests/e2e
 
 tools: $(VENV)/.run ## build what the tests start beside Python into .cache/ (once per version)
-	@$(BIN)/python -m tools.build checks kube:etcd,kube-apiserver
+	@$(BIN)/python -m tools.build checks kube:etcd,kube-apiserver promtool
 
 bench: $(VENV)/.dev ## measure the generator beside its peers and print the table
 	@$(BIN)/python -m tests.bench
