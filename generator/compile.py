@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from generator.facts import load_kaito_facts
 from generator.finding import Finding, Severity
 from generator.load import Catalog, load_catalog
+from generator.monitoring.library import Library, load_library
+from generator.monitoring.metrics import load_metrics
 from generator.render import Rendering, kaito_paths, render
 from generator.repository import Repository
 from generator.resolve import Resolution, resolve
@@ -22,6 +24,7 @@ class Compiled:
     resolution: Resolution
     findings: list[Finding]
     rendering: Rendering | None = None
+    library: Library | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +39,21 @@ def compile_catalog(repository: Repository, request: Request | None = None) -> C
     facts = load_facts(repository)
     catalog, findings = load_catalog(repository.root)
     resolution = resolve(catalog, facts)
-    found = sorted({*findings, *resolution.findings})
-    compiled = Compiled(catalog, facts, resolution, found)
+    library, more = load_library(repository.root, facts.metrics)
+    found = sorted({*findings, *more, *resolution.findings})
+    compiled = Compiled(catalog, facts, resolution, found, library=library)
     if not has_errors(found):
         held = _held_texts(repository, resolution, request or Request())
-        compiled.rendering = render(catalog, resolution, held)
+        compiled.rendering = render(catalog, resolution, held, library)
         compiled.findings = sorted({*found, *compiled.rendering.findings})
     return compiled
 
 
 def load_facts(repository: Repository) -> Facts:
-    return Facts(load_kaito_facts(repository.facts / "kaito.yaml"), load_skus(repository.facts / "skus.yaml"))
+    folder = repository.facts
+    return Facts(
+        load_kaito_facts(folder / "kaito.yaml"), load_skus(folder / "skus.yaml"), load_metrics(folder / "metrics.yaml")
+    )
 
 
 def has_errors(findings: Iterable[Finding]) -> bool:

@@ -6,6 +6,8 @@ Templates read these and decide nothing. An empty string, list or map means that
 from dataclasses import dataclass
 from typing import Any
 
+from generator.monitoring.promises import Promise
+
 SYNC_OPTIONS = "argocd.argoproj.io/sync-options"
 
 
@@ -185,6 +187,8 @@ class ModelPlacement(Placement):
     metrics: bool
     restricted: bool
     private_cidrs: tuple[str, ...]
+    promise: Promise
+    """What alerts and dashboards know of it."""
 
     @property
     def any_revision(self) -> dict[str, str]:

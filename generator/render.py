@@ -14,11 +14,15 @@ import yaml
 from generator.document import Body, Document
 from generator.finding import CannotRunError, Finding, Place, Severity
 from generator.load import Catalog
+from generator.monitoring.library import Library
+from generator.monitoring.promises import promise_group
 from generator.placement import ModelPlacement, Placement, RagPlacement, TuningPlacement
 from generator.resolve import Resolution
 from generator.resolve.platform import Application, Platform, application, build_platform
+from generator.resolve.watch import WatchView
 from generator.revise import REVISION_LABEL, revise, under_revision
 from generator.templating import Templates
+from generator.watch import azure_files, base_folders, unit_objects
 
 TEMPLATES = Path(__file__).parent / "templates"
 CORE_SCHEMAS = (
@@ -47,24 +51,30 @@ class Rendering:
     """Every file of every cluster, and what rendering itself has to say."""
 
     documents: list[Document] = field(default_factory=list)
+    """The objects that GitOps applies, with their kustomizations."""
     resolution: Resolution = field(default_factory=Resolution)
     findings: list[Finding] = field(default_factory=list)
+    attachments: list[Document] = field(default_factory=list)
+    """What goes to Azure another way, as JSON below each cluster's `azure/`."""
 
     @property
     def tree(self) -> dict[str, str]:
         """Path relative to the repository → exact text."""
-        return {document.path: document.text for document in self.documents}
+        return {document.path: document.text for document in (*self.documents, *self.attachments)}
 
 
-def render(catalog: Catalog, resolution: Resolution, held: Mapping[str, str] | None = None) -> Rendering:
+def render(
+    catalog: Catalog, resolution: Resolution, held: Mapping[str, str] | None = None, library: Library | None = None
+) -> Rendering:
     """Render all placements and platforms.
 
     Args:
         catalog: What people wrote.
         resolution: The same, resolved.
         held: Committed texts by path, for models with `roll: manual`.
+        library: Rules and dashboards; without them nothing watches.
     """
-    platforms = {name: build_platform(entry) for name, entry in sorted(catalog.clusters.items())}
+    platforms = {name: build_platform(entry, library) for name, entry in sorted(catalog.clusters.items())}
     return _Renderer(platforms, held or {}).run(resolution)
 
 
@@ -89,6 +99,8 @@ class _Renderer:
                 applications[placement.cluster].append(self._application(placement))
         for platform in self.platforms.values():
             self._platform(platform, applications[platform.name])
+            mine = (model for model in revised.models if model.cluster == platform.name)
+            self.result.attachments += azure_files(platform, mine)
         self.result.documents.sort(key=lambda document: document.path)
         return self.result
 
@@ -168,6 +180,10 @@ class _Renderer:
                 ("gateway", platform.gateway.namespace),
             )
         ]
+        if platform.watch:
+            self._monitoring(platform, platform.watch)
+            namespace = platform.watch.namespace
+            parts.append(application(platform, "monitoring", platform.source, namespace, prune_last=True))
         self._gitops(platform, [*parts, *models])
 
     def _namespaces(self, platform: Platform) -> None:
@@ -180,6 +196,16 @@ class _Renderer:
         values = {"source": platform.source, "resources": [namespace.name for namespace in platform.namespaces]}
         path = "namespaces/kustomization.yaml"
         self._add(platform.name, path, platform.source, "shared/kustomization.yaml.j2", values)
+
+    def _monitoring(self, platform: Platform, watch: WatchView) -> None:
+        files = list(base_folders(watch))
+        for file, template, values in unit_objects(platform, watch):
+            more = {"kubernetes": self.kubernetes[platform.name]}
+            self._add(platform.name, f"monitoring/{file}", platform.source, template, values | more)
+            files.append(file)
+        values = {"c": platform, "resources": sorted(files)}
+        path = "monitoring/kustomization.yaml"
+        self._add(platform.name, path, platform.source, "monitoring/kustomization.yaml.j2", values)
 
     def _gitops(self, platform: Platform, applications: list[Application]) -> None:
         files = ["appproject.yaml"]
@@ -289,5 +315,7 @@ def _model_objects(model: ModelPlacement, platform: Platform) -> Iterator[Object
     if model.metrics:
         flavor = "-azure" if platform.azure_monitoring else ""
         yield "podmonitor.yaml", f"model/podmonitor{flavor}.yaml.j2", {}
+    if platform.watch and not platform.azure_monitoring:
+        yield "prometheusrule.yaml", "model/prometheusrule.yaml.j2", {"group": promise_group(model.promise)}
     if model.restricted:
         yield "networkpolicy.yaml", "model/networkpolicy.yaml.j2", {}

@@ -4,14 +4,14 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from generator.checks import budget, build, drift, fit, schema, server, webhook
+from generator.checks import budget, build, drift, fit, metrics, schema, server, webhook
 from generator.checks.subject import Subject
 from generator.compile import Compiled
 from generator.document import Document
 from generator.finding import Finding
 from generator.repository import Repository
 
-CHECKS = ("catalog", "drift", "fit", "budget", "schema", "webhook", "build")
+CHECKS = ("catalog", "drift", "fit", "budget", "schema", "webhook", "metrics", "build")
 """In the order in which they run."""
 ON_REQUEST = ("server",)
 """Checks that need more than this repository: leaving them out is no gap."""
@@ -73,6 +73,7 @@ def _runners(
         "budget": lambda: budget.check(subject, datetime.now(tz=UTC).date()),
         "schema": lambda: _schema(subject, with_bases=with_bases),
         "webhook": lambda: webhook.check(subject.objects, subject.compiled.facts.kaito, _byo(subject)),
+        "metrics": lambda: metrics.check(subject),
         "build": lambda: build.check(subject),
     }
     return runners if target is None else runners | {"server": lambda: _server(subject, target)}

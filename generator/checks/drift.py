@@ -8,6 +8,7 @@ from generator.finding import Finding
 
 
 def check(subject: Subject) -> Iterator[Finding]:
-    rendered = {document.path: document.text for document in subject.documents}
+    rendering = subject.compiled.rendering
+    rendered = rendering.tree if rendering else {}
     changes = tree.plan(subject.repository.root, rendered, sorted(subject.compiled.catalog.clusters))
     yield from tree.findings(changes)

@@ -79,6 +79,6 @@ def _tell(compiled: Compiled, changes: tree.Changes, elapsed: float) -> None:
     notes = [finding for finding in compiled.findings if finding.severity is Severity.NOTE]
     if notes:
         click.echo(write_findings(notes, "text"), err=True)
-    documents = compiled.rendering.documents if compiled.rendering else []
+    files = compiled.rendering.tree if compiled.rendering else {}
     clusters = len(compiled.catalog.clusters)
-    say(f"rendered {len(documents)} files for {clusters} clusters in {elapsed:.2f} s: {changes.summary}")
+    say(f"rendered {len(files)} files for {clusters} clusters in {elapsed:.2f} s: {changes.summary}")

@@ -60,7 +60,10 @@ class Operators(Strict):
     ragengine: State = "absent"
     keda: State = Field("absent", description="KEDA together with keda-kaito-scaler")
     external_secrets: State = "absent"
-    prometheus_operator: State = "absent"
+    prometheus_operator: State = Field(
+        "absent", description="Prometheus Operator with kube-state-metrics and node-exporter, as kube-prometheus-stack"
+    )
+    dcgm_exporter: State = Field("absent", description="NVIDIA's exporter of GPU metrics, scraped already")
 
 
 class Quota(Strict):
@@ -130,7 +133,12 @@ class Gateway(Strict):
 
 class Monitoring(Strict):
     flavor: Literal["prometheus-operator", "azure-managed"]
-    namespace: DnsLabel = Field("monitoring", description="Namespace of the scraper, let in by NetworkPolicies")
+    namespace: DnsLabel = Field(
+        "monitoring", description="Namespace of the scraper, let in by NetworkPolicies, and of what watches the cluster"
+    )
+    runbooks: HttpsUrl | None = Field(
+        None, description="Page of the alerts' runbook; default: `docs/runbook.md` in `gitops.repo`"
+    )
 
 
 class SecretStore(Strict):
@@ -155,6 +163,9 @@ class Images(Strict):
 
     inference_cpu: ImageDigest
     inference_gpu: ImageDigest
+    state_metrics: ImageDigest | None = Field(
+        None, description="kube-state-metrics, which we run over KAITO's objects; without it their alerts are left out"
+    )
 
 
 class ClusterQuota(Strict):

@@ -15,6 +15,7 @@ from generator.compile import Compiled, compile_catalog, has_errors, load_facts
 from generator.finding import CannotRunError, Severity
 from generator.history import History, Snapshot
 from generator.load import load_catalog
+from generator.monitoring.library import load_library
 from generator.plan.compare import changed_files
 from generator.repository import Repository
 from generator.resolve import resolve
@@ -62,14 +63,15 @@ def _before(snapshot: Snapshot, folder: Path) -> Before:
     try:
         facts = load_facts(repository)
         catalog, findings = load_catalog(repository.root)
+        library, more = load_library(repository.root, facts.metrics)
     except (CannotRunError, OSError, KeyError, TypeError, ValueError) as error:
         return Before(snapshot, repository, None, f"it cannot be read by this release: {error or type(error).__name__}")
     resolution = resolve(catalog, facts)
-    found = sorted({*findings, *resolution.findings})
+    found = sorted({*findings, *more, *resolution.findings})
     if has_errors(found):
         first = next(finding for finding in found if finding.severity is Severity.ERROR)
         return Before(snapshot, repository, None, f"{first.where}: {first.message}")
-    return Before(snapshot, repository, Compiled(catalog, facts, resolution, found))
+    return Before(snapshot, repository, Compiled(catalog, facts, resolution, found, library=library))
 
 
 def _after(repository: Repository, snapshot: Snapshot | None, folder: Path) -> After:

@@ -69,7 +69,8 @@ def _placeholders(context: Context[Cluster]) -> None:
 
 def _images(context: Context[Cluster]) -> list[tuple[str, str]]:
     images = context.spec_of_cluster.images
-    return [("inferenceCpu", images.inference_cpu), ("inferenceGpu", images.inference_gpu)]
+    state = [("stateMetrics", images.state_metrics)] if images.state_metrics else []
+    return [("inferenceCpu", images.inference_cpu), ("inferenceGpu", images.inference_gpu), *state]
 
 
 def _kaito(context: Context[Cluster]) -> None:

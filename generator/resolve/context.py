@@ -9,6 +9,7 @@ from generator.load import Catalog, Entry
 from generator.model import Cluster, EntryBase
 from generator.model.cluster import ClusterSpec
 from generator.model.model import Claim, Token
+from generator.monitoring.metrics import MetricFacts
 from generator.placement import SYNC_OPTIONS, ExternalSecret, VolumeClaim
 from generator.skus import Sku, Skus
 
@@ -21,6 +22,7 @@ STORAGE_CLASS = "azurefile-csi-premium"
 class Facts:
     kaito: KaitoFacts
     skus: Skus
+    metrics: MetricFacts
 
 
 @dataclass(slots=True)

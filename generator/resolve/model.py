@@ -8,6 +8,7 @@ from generator.resolve.engine import check_flags, check_values, preset_config, s
 from generator.resolve.model_rules import check_model
 from generator.resolve.placeholders import check_placeholders
 from generator.resolve.pod import blob_pv, build_pod, service_account_name, volume_claims
+from generator.resolve.promise import build_promise, exporter
 from generator.resolve.requirements import check_kind, check_name, check_namespace, check_operator, check_sku
 from generator.resolve.routing import build_route
 from generator.resolve.sizing import node_count
@@ -69,9 +70,10 @@ def resolve_model(context: Context[Model], tuned: TUNED) -> ModelPlacement:
         route=build_route(context),
         service_account=_service_account(context),
         blob_pv=blob_pv(context),
-        metrics=_has_metrics(context),
+        metrics=bool(exporter(context)),
         restricted=spec.egress == "restricted",
         private_cidrs=context.spec_of_cluster.private_cidrs,
+        promise=build_promise(context, namespace, sku, nodes),
     )
 
 
@@ -185,9 +187,3 @@ def _service_account(context: Context[Model]) -> ServiceAccount | None:
         client_id=context.spec_of_cluster.identities.get(identity.name, ""),
         tenant_id=context.spec_of_cluster.azure.tenant,
     )
-
-
-def _has_metrics(context: Context[Model]) -> bool:
-    """KAITO's transformers runtime answers /metrics in JSON: a scrape would be down for ever."""
-    spec = context.entry.value.spec
-    return spec.source.preset is None or spec.serving.runtime == "vllm"

@@ -1,12 +1,15 @@
-"""A `Cluster` becomes what its platform units show: namespaces, the gateway, and the GitOps engine's objects."""
+"""A `Cluster` becomes what its platform units show: namespaces, the gateway, what watches, and the GitOps engine."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from generator import yamlout
 from generator.load import Entry
 from generator.model import Cluster
 from generator.model.cluster import ClusterSpec, Namespace
+from generator.monitoring.library import Library
 from generator.resolve.routing import GATEWAY
+from generator.resolve.watch import WatchView, build_watch
 
 IN_CLUSTER = "https://kubernetes.default.svc"
 LABELS = {"app.kubernetes.io/managed-by": "kaitops"}
@@ -53,6 +56,8 @@ class GitOpsView:
     revision: str
     server: str
     namespaces: tuple[str, ...]
+    cluster_kinds: tuple[tuple[str, str], ...]
+    """Group and kind of the objects without a namespace that it may apply."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +73,8 @@ class Platform:
     namespaces: tuple[NamespaceView, ...]
     gateway: GatewayView
     gitops: GitOpsView
+    watch: WatchView | None
+    """None where nobody wrote rules or dashboards."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +98,9 @@ class Application:
     """Whether its objects go with it. A model's do, or its GPUs would stay; a platform part's never by accident."""
 
 
-def build_platform(entry: Entry[Cluster]) -> Platform:
+def build_platform(entry: Entry[Cluster], library: Library | None = None) -> Platform:
     spec = entry.value.spec
+    watch = build_watch(spec, library) if library and (library.groups or library.dashboards) else None
     return Platform(
         name=entry.name,
         source=entry.file.name,
@@ -109,9 +117,21 @@ def build_platform(entry: Entry[Cluster]) -> Platform:
             repo=spec.gitops.repo,
             revision=spec.gitops.revision,
             server=spec.gitops.server,
-            namespaces=tuple(sorted({*spec.namespaces, spec.gateway.namespace})),
+            namespaces=tuple(sorted({*spec.namespaces, spec.gateway.namespace, *_watched_from(watch)})),
+            cluster_kinds=tuple(_cluster_kinds(watch)),
         ),
+        watch=watch,
     )
+
+
+def _watched_from(watch: WatchView | None) -> tuple[str, ...]:
+    return (watch.namespace,) if watch else ()
+
+
+def _cluster_kinds(watch: WatchView | None) -> Iterator[tuple[str, str]]:
+    yield from (("", "Namespace"), ("", "PersistentVolume"))
+    if watch and watch.state_image:
+        yield from (("rbac.authorization.k8s.io", kind) for kind in ("ClusterRole", "ClusterRoleBinding"))
 
 
 def _namespace(spec: ClusterSpec, name: str, namespace: Namespace) -> NamespaceView:
@@ -179,7 +199,7 @@ def _gateway_patches(spec: ClusterSpec) -> tuple[Patch, ...]:
     return tuple(patches)
 
 
-WAVES = {"gitops": "-30", "namespaces": "-20", "gateway": "-10"}
+WAVES = {"gitops": "-30", "namespaces": "-20", "gateway": "-10", "monitoring": "-10"}
 """The order in which the root creates the platform's Applications; models come after all of them."""
 
 

@@ -119,16 +119,20 @@ def conform(files: Iterable[Path], core: Path) -> Report:
 
 
 def committed(clusters: Path, cluster: str) -> list[Path]:
-    """The files of a cluster and of what its units build on, without those that kustomize reads as patches."""
+    """The files of a cluster and of what its units build on, without those that kustomize reads as something else."""
     files = [file for part in (cluster, "base", "components") for file in (clusters / part).rglob("*.yaml")]
     roots = [file for file in files if file.name == "kustomization.yaml"]
-    patches = {(root.parent / path).resolve() for root in roots for path in patch_paths(root)}
-    return sorted(file for file in files if file.resolve() not in patches)
+    others = {(root.parent / path).resolve() for root in roots for path in other_paths(root)}
+    written = clusters / "base" / "monitoring"
+    rules = {file for folder in ("rules", "tests", "dashboards") for file in (written / folder).glob("*")}
+    return sorted(file for file in files if file.resolve() not in others and file not in rules)
 
 
-def patch_paths(kustomization: Path) -> list[str]:
-    patches = yaml.safe_load(kustomization.read_text()).get("patches", ())
-    return [patch["path"] for patch in patches if "path" in patch]
+def other_paths(kustomization: Path) -> list[str]:
+    """Patches, and files that become the content of a ConfigMap."""
+    body = yaml.safe_load(kustomization.read_text())
+    generated = [file.rpartition("=")[2] for one in body.get("configMapGenerator", ()) for file in one.get("files", ())]
+    return [patch["path"] for patch in body.get("patches", ()) if "path" in patch] + generated
 
 
 def write(folder: Path, name: str, text: str) -> Path:

@@ -44,7 +44,7 @@ def test_only_a_models_application_takes_its_objects_with_it(fleet: Compiled) ->
         for document in documents(fleet, f"clusters/{cluster}/gitops/"):
             if document.body["kind"] == "Application":
                 unit = document.body["metadata"]["labels"]["kaitops.dev/unit"]
-                platform = unit in {"gateway", "gitops", "namespaces"}
+                platform = unit in {"gateway", "gitops", "monitoring", "namespaces"}
                 assert ("finalizers" in document.body["metadata"]) is not platform, document.path
 
 

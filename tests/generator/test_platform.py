@@ -81,7 +81,7 @@ def test_every_namespace_of_models_lets_in_its_neighbours_the_gateway_and_the_sc
             }
 
 
-CLUSTER_SCOPED = {"Namespace", "PersistentVolume"}
+CLUSTER_SCOPED = {"ClusterRole", "ClusterRoleBinding", "Namespace", "PersistentVolume"}
 
 
 def test_the_project_lets_argo_cd_apply_every_object_of_every_unit(fleet: Compiled) -> None:

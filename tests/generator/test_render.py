@@ -94,7 +94,7 @@ def test_a_kustomization_lists_exactly_the_files_beside_it(fleet: Compiled) -> N
 
 def test_waves_put_config_before_models_and_routes_after_them(fleet: Compiled) -> None:
     for document in documents(fleet):
-        if document.path.split("/")[2] in {"gitops", "gateway", "namespaces"}:
+        if document.path.split("/")[2] in {"gitops", "gateway", "monitoring", "namespaces"}:
             continue
         wave = int(document.body.get("metadata", {}).get("annotations", {}).get("argocd.argoproj.io/sync-wave", 0))
         expected = WAVES.get(document.body["kind"])
