@@ -189,6 +189,13 @@ class ModelPlacement(Placement):
     private_cidrs: tuple[str, ...]
     promise: Promise
     """What alerts and dashboards know of it."""
+    selected_by: dict[str, str]
+    """Labels by which Prometheus finds what is meant for it."""
+
+    @property
+    def watch_labels(self) -> dict[str, str]:
+        """Labels of the model's monitor and rules."""
+        return self.labels | self.selected_by
 
     @property
     def any_revision(self) -> dict[str, str]:

@@ -23,20 +23,22 @@ Object = tuple[str, str, dict[str, Any]]
 
 def unit_objects(platform: Platform, watch: WatchView) -> Iterator[Object]:
     """The objects of the unit `monitoring`, without its kustomization."""
-    yield from (_pod_monitor(platform, scrape) for scrape in watch.scrapes)
+    yield from (_pod_monitor(platform, watch, scrape) for scrape in watch.scrapes)
     if platform.azure_monitoring:
         return
     for one in watch.rules:
-        values = {"c": platform, "name": f"kaitops-{one.name}", "groups": one.bodies}
+        labels = platform.labels | watch.selected_by
+        values = {"c": platform, "name": f"kaitops-{one.name}", "groups": one.bodies, "labels": labels}
         yield f"prometheusrule-{one.name}.yaml", "monitoring/prometheusrule.yaml.j2", values
     for name, text in watch.dashboards.items():
         yield _dashboard(platform, name, text)
 
 
-def _pod_monitor(platform: Platform, scrape: Scrape) -> Object:
+def _pod_monitor(platform: Platform, watch: WatchView, scrape: Scrape) -> Object:
     flavor = "-azure" if platform.azure_monitoring else ""
     namespaces = {"matchNames": list(scrape.namespaces)} if scrape.namespaces else {"any": True}
-    values = {"c": platform, "s": scrape, "namespaces": namespaces}
+    labels = platform.labels | watch.selected_by
+    values = {"c": platform, "s": scrape, "namespaces": namespaces, "labels": labels}
     return f"podmonitor-{scrape.component}.yaml", f"monitoring/podmonitor{flavor}.yaml.j2", values
 
 

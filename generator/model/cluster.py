@@ -13,7 +13,9 @@ from generator.model.base import (
     HttpsUrl,
     ImageDigest,
     KubernetesMinor,
+    LabelKey,
     LabelText,
+    LabelValue,
     Name,
     ObjectName,
     PositiveFloat,
@@ -135,6 +137,10 @@ class Monitoring(Strict):
     flavor: Literal["prometheus-operator", "azure-managed"]
     namespace: DnsLabel = Field(
         "monitoring", description="Namespace of the scraper, let in by NetworkPolicies, and of what watches the cluster"
+    )
+    selected_by: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict,
+        description="Labels by which the Prometheus Operator finds rules and monitors: `release: RELEASE`",
     )
     runbooks: HttpsUrl | None = Field(
         None, description="Page of the alerts' runbook; default: `docs/runbook.md` in `gitops.repo`"

@@ -53,6 +53,8 @@ class WatchView:
     rules: tuple[RuleObject, ...]
     dashboards: dict[str, str]
     """File name → Grafana's JSON."""
+    selected_by: dict[str, str]
+    """Labels by which Prometheus finds what is meant for it."""
     scrapes: tuple[Scrape, ...]
     state_image: str
     state_digest: str
@@ -74,6 +76,7 @@ def build_watch(spec: ClusterSpec, library: Library) -> WatchView:
         cluster_label=spec.azure.cluster if azure else "",
         rules=tuple(_rule_objects(select_groups(library.groups, series), runbook_page(spec))),
         dashboards={name: draw(name, one) for name, one in _dashboards(library, series).items()},
+        selected_by=spec.monitoring.selected_by,
         scrapes=tuple(_scrapes(spec, series)),
         state_image=image,
         state_digest=digest,

@@ -48,6 +48,15 @@ def test_each_prometheus_gets_monitors_of_its_own_group(cluster: str, api: str) 
         assert (limits <= set(body["spec"])) is (cluster == "prod")
 
 
+def test_the_operator_finds_every_rule_and_monitor_by_the_label_that_it_looks_for(fleet: Compiled) -> None:
+    """As its chart installs it, Prometheus loads nothing that does not carry the release's name."""
+    assert fleet.rendering is not None
+    kinds = {"PodMonitor", "PrometheusRule"}
+    for one in fleet.rendering.documents:
+        if one.body["kind"] in kinds and one.path.startswith("clusters/dev/"):
+            assert one.body["metadata"]["labels"]["release"] == "kube-prometheus-stack", one.path
+
+
 @pytest.mark.parametrize("cluster", CLUSTERS)
 def test_the_state_of_kaitos_objects_is_served_scraped_and_keeps_its_own_namespaces(cluster: str) -> None:
     monitor = of_kind(cluster, "PodMonitor")["kaito-state"]["spec"]
