@@ -1,7 +1,12 @@
-"""Where do two pieces of plain data differ? Lists of named things are matched by name, so that order is no change."""
+"""Where do two pieces of plain data differ?
 
+Lists of named things are matched by name, so that their order is no change; other lists as a text is, item by item.
+"""
+
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Any
 
 Path = tuple[str | int, ...]
@@ -45,23 +50,29 @@ def differences(before: Any, after: Any, path: Path = ()) -> Iterator[Difference
 
 
 def _paired(before: list[Any], after: list[Any]) -> Iterator[tuple[int, Any, Any]]:
-    if not (_named(before) and _named(after)):
-        for index in range(max(len(before), len(after))):
-            yield index, _item(before, index), _item(after, index)
+    if _named(before) and _named(after):
+        yield from _by_name(before, after)
         return
+    old_texts, new_texts = ([json.dumps(item, sort_keys=True) for item in side] for side in (before, after))
+    for kind, start, end, first, last in SequenceMatcher(None, old_texts, new_texts, autojunk=False).get_opcodes():
+        if kind == "equal":
+            continue
+        for step in range(max(end - start, last - first)):
+            old = before[start + step] if start + step < end else ABSENT
+            new = after[first + step] if first + step < last else ABSENT
+            yield (first if new is not ABSENT else start) + step, old, new
+
+
+def _by_name(before: list[Any], after: list[Any]) -> Iterator[tuple[int, Any, Any]]:
     old, new = ({item["name"]: (index, item) for index, item in enumerate(items)} for items in (before, after))
+    nothing = (0, ABSENT)
     for name in old | new:
-        index = new.get(name, old.get(name, (0, ABSENT)))[0]
-        yield index, old.get(name, (0, ABSENT))[1], new.get(name, (0, ABSENT))[1]
+        yield new.get(name, old.get(name, nothing))[0], old.get(name, nothing)[1], new.get(name, nothing)[1]
 
 
 def _named(items: list[Any]) -> bool:
     names = [item.get("name") if isinstance(item, dict) else None for item in items]
     return all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
-
-
-def _item(items: list[Any], index: int) -> Any:
-    return items[index] if index < len(items) else ABSENT
 
 
 def short(value: Any) -> str:

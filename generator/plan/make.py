@@ -59,7 +59,8 @@ def make_plan(repository: Repository, history: History, base: str, head: str | N
 
 
 def _units(before: Before, after: After, rendering: Rendering, pairs: Sequence[FilePair]) -> list[UnitChange]:
-    old, new = _side(before.compiled), _side(after.compiled)
+    old = _side(before.compiled, before.snapshot.blobs)
+    new = _side(after.compiled, rendering.tree)
     groups = grouped(pairs, {*old.placements, *new.placements})
     paths = _to_build(before, after, rendering, groups)
     built = built_items(before, after, rendering.tree, paths)
@@ -76,10 +77,11 @@ def _units(before: Before, after: After, rendering: Rendering, pairs: Sequence[F
     ]
 
 
-def _side(compiled: Compiled | None) -> Side:
+def _side(compiled: Compiled | None, paths: Iterable[str]) -> Side:
+    units = {_key(path) for path in paths if path.startswith("clusters/")}
     if compiled is None:
-        return Side(None, {}, {})
-    return Side(compiled.catalog, placements_of(compiled.resolution), figures_of(compiled))
+        return Side(None, {}, {}, units)
+    return Side(compiled.catalog, placements_of(compiled.resolution), figures_of(compiled), units)
 
 
 def _to_build(before: Before, after: After, rendering: Rendering, groups: Mapping[UnitKey, list[FilePair]]) -> set[str]:

@@ -4,6 +4,7 @@ The base is never rendered again: what runs is what was committed then. Its cata
 the causes alone, so a base that today's release cannot read costs those, and not the plan.
 """
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 from generator import tree
 from generator.compile import Compiled, compile_catalog, has_errors, load_facts
+from generator.figures import load_fit_facts
 from generator.finding import CannotRunError, Severity
 from generator.history import History, Snapshot
 from generator.load import load_catalog
@@ -19,6 +21,7 @@ from generator.monitoring.library import load_library
 from generator.plan.compare import changed_files
 from generator.repository import Repository
 from generator.resolve import resolve
+from generator.resolve.context import Facts
 
 READ = ("catalog", "clusters/base", "clusters/components", "policies")
 WORK_TREE = "the work tree"
@@ -55,23 +58,39 @@ def both_sides(repository: Repository, history: History, base: str, head: str | 
     snapshot = history.snapshot(base)
     new = history.snapshot(head) if head else None
     with TemporaryDirectory(prefix="kaitops-plan-") as folder:
-        yield _before(snapshot, Path(folder) / "base"), _after(repository, new, Path(folder) / "head")
+        after = _after(repository, new, Path(folder) / "head")
+        yield _before(snapshot, Path(folder) / "base", after.repository), after
 
 
-def _before(snapshot: Snapshot, folder: Path) -> Before:
+def _before(snapshot: Snapshot, folder: Path, head: Repository) -> Before:
     repository = _exported(snapshot, folder)
+    facts = _facts(repository, head)
     try:
-        facts = load_facts(repository)
         catalog, findings = load_catalog(repository.root)
         library, more = load_library(repository.root, facts.metrics)
-    except (CannotRunError, OSError, KeyError, TypeError, ValueError) as error:
-        return Before(snapshot, repository, None, f"it cannot be read by this release: {error or type(error).__name__}")
+    except CannotRunError:
+        return Before(snapshot, repository, None, "it has no catalog")
     resolution = resolve(catalog, facts)
     found = sorted({*findings, *more, *resolution.findings})
     if has_errors(found):
         first = next(finding for finding in found if finding.severity is Severity.ERROR)
         return Before(snapshot, repository, None, f"{first.where}: {first.message}")
     return Before(snapshot, repository, Compiled(catalog, facts, resolution, found, library=library))
+
+
+def _facts(repository: Repository, head: Repository) -> Facts:
+    """The base's facts; what it lacks is the head's, and all of them are where this release cannot read them."""
+    repository.facts.mkdir(parents=True, exist_ok=True)
+    for file in head.facts.glob("*.yaml"):
+        if not (repository.facts / file.name).exists():
+            shutil.copy(file, repository.facts)
+    try:
+        facts = load_facts(repository)
+        load_fit_facts(repository.facts, facts.kaito)
+    except (CannotRunError, LookupError, TypeError, ValueError, AttributeError):
+        shutil.copytree(head.facts, repository.facts, dirs_exist_ok=True)
+        facts = load_facts(repository)
+    return facts
 
 
 def _after(repository: Repository, snapshot: Snapshot | None, folder: Path) -> After:

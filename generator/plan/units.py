@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -33,6 +34,8 @@ class Side:
     catalog: Catalog | None
     placements: PlacementsByUnit
     figures: FiguresByUnit
+    units: AbstractSet[UnitKey]
+    """The folders that it has."""
 
     def endpoints(self, key: UnitKey) -> tuple[str, ...]:
         placement = self.placements.get(key)
@@ -86,13 +89,11 @@ def _unit(
     key: UnitKey, changes: list[ObjectChange], placement: Placement | None, before: Side, after: Side
 ) -> UnitChange:
     cluster, unit = key
-    leads = [change for change in changes if change.kind in KAITO] or [c for c in changes if not c.follows] or changes
-    refused = [change for change in changes if change.verb is Verb.REFUSED]
     return UnitChange(
         cluster=cluster,
         name=unit,
         kind="platform" if placement is None else kind_of(placement),
-        verb=worst(change.verb for change in (*leads, *refused)),
+        verb=_verb(changes, stays=key in before.units and key in after.units),
         objects=tuple(changes),
         causes=_causes(key, placement, before, after),
         before=before.figures.get(key, NOTHING),
@@ -100,6 +101,17 @@ def _unit(
         endpoints_before=before.endpoints(key),
         endpoints_after=after.endpoints(key),
     )
+
+
+def _verb(changes: list[ObjectChange], *, stays: bool) -> Verb:
+    """What runs decides; without it, a unit that stays is edited, whatever comes and goes in it."""
+    verbs = [change.verb for change in changes]
+    if Verb.REFUSED in verbs:
+        return Verb.REFUSED
+    runs = [change.verb for change in changes if change.kind in KAITO]
+    if runs or not stays:
+        return worst(runs or verbs)
+    return Verb.LIVE
 
 
 def _causes(key: UnitKey, placement: Placement | None, before: Side, after: Side) -> tuple[Cause, ...]:

@@ -35,6 +35,17 @@ def test_named_items_are_matched_by_name() -> None:
     assert [(found.dotted, found.before, found.after) for found in differences(before, after)] == [("0.v", 2, 3)]
 
 
+def test_an_item_more_is_one_difference() -> None:
+    before = [{"namespace": "chat"}, {"namespace": "search"}]
+    after = [{"namespace": "chat"}, {"namespace": "extra"}, {"namespace": "search"}]
+    assert [(found.dotted, found.before) for found in differences(before, after)] == [("1", ABSENT)]
+    assert [(found.dotted, found.after) for found in differences(["a", "b", "c"], ["b", "c"])] == [("0", ABSENT)]
+
+
+def test_the_order_of_arguments_is_a_change() -> None:
+    assert [*differences(["--a", "--b"], ["--b", "--a"])]
+
+
 def test_true_is_not_one() -> None:
     assert [(found.before, found.after) for found in differences({"a": True}, {"a": 1})] == [(True, 1)]
 

@@ -142,6 +142,37 @@ def test_a_base_is_built_on_both_sides(project: Project, unit_of: Find) -> None:
     assert {field.path for change in unit.objects for field in change.fields} == {"metadata.annotations"}
 
 
+def test_a_namespace_more_is_an_edit_of_its_unit(project: Project, unit_of: Find) -> None:
+    file = "catalog/clusters/dev.yaml"
+    project.edit(file, ("  namespaces:\n", "  namespaces:\n    extra: {owners: [extra], quota: {gpus: 1}}\n"))
+    project.render()
+    unit = unit_of(project.plan(), "dev", "namespaces")
+    assert unit.verb is Verb.LIVE
+    assert {(change.verb, change.name) for change in unit.objects if change.kind == "Namespace"} == {
+        (Verb.CREATE, "extra")
+    }
+    assert unit.causes[0].text.startswith("`namespaces.extra` set to")
+
+
+@pytest.mark.parametrize("old", [None, "engine: unreadable\n"])
+@pytest.mark.parametrize("file", ["engines.yaml", "kaito.yaml", "skus.yaml"])
+def test_facts_that_the_base_lacks_are_those_of_the_head(
+    project: Project, unit_of: Find, file: str, old: str | None
+) -> None:
+    facts = project.root / "catalog/facts" / file
+    text = facts.read_text("utf-8")
+    facts.unlink()
+    if old:
+        facts.write_text(old, "utf-8")
+    project.commit("As an older release had it")
+    facts.write_text(text, "utf-8")
+    project.edit(PHI, ("context: 16384", "context: 8192"))
+    project.render()
+    plan = project.plan()
+    assert unit_of(plan, "prod", "phi-4").before.gpus == 2
+    assert plan.notes == ()
+
+
 def test_an_open_gateway_is_a_danger(project: Project) -> None:
     project.edit("catalog/clusters/dev.yaml", ("exposure: internal", "exposure: public"))
     project.render()
