@@ -11,6 +11,7 @@ from generator.cli import FINDINGS
 from generator.cli.live import target as live_target
 from generator.cli.session import repository_of, say, worst_first
 from generator.compile import compile_catalog, has_errors
+from generator.finding import Severity
 from generator.report import FORMATS, summary, write_findings
 from generator.words import did_you_mean
 
@@ -32,6 +33,7 @@ def _known(_ctx: click.Context, _parameter: click.Parameter, names: tuple[str, .
 @click.option("--kubeconfig", type=click.Path(path_type=Path), metavar="FILE", help="Where CTX is; else as kubectl.")
 @click.option("--cluster", metavar="NAME", help="Which cluster of the catalog CTX is, where its name does not say it.")
 @click.option("--strict", is_flag=True, help="Warnings and skipped checks count as findings.")
+@click.option("--notes", is_flag=True, help="Show notes as well, which ask for nothing; other forms always hold them.")
 @click.option(
     "-o", "--output", type=click.Choice(FORMATS), default="text", show_default=True, help="Form of the report."
 )
@@ -45,6 +47,7 @@ def command(
     kubeconfig: Path | None,
     cluster: str | None,
     strict: bool,
+    notes: bool,
     output: str,
 ) -> None:
     """Check the catalog and what is rendered from it.
@@ -64,16 +67,19 @@ def command(
     target = live_target(compiled.catalog, context, kubeconfig, cluster) if context and compiled.rendering else None
     outcome = run_checks(repository, compiled, wanted, say if sys.stderr.isatty() else None, target)
     findings = worst_first(outcome.findings)
-    report = write_findings(findings, output)
+    pressing = [finding for finding in findings if finding.severity is not Severity.NOTE]
+    shown = pressing if output == "text" and not notes else findings
+    report = write_findings(shown, output)
     if report:
         click.echo(report)
-    _tell(outcome, time.monotonic() - started)
-    if has_errors(findings) or (strict and (findings or outcome.skipped)):
+    _tell(outcome, time.monotonic() - started, hidden=len(shown) < len(findings))
+    if has_errors(findings) or (strict and (pressing or outcome.skipped)):
         raise SystemExit(FINDINGS)
 
 
-def _tell(outcome: Outcome, elapsed: float) -> None:
+def _tell(outcome: Outcome, elapsed: float, *, hidden: bool) -> None:
     for name in outcome.skipped:
         say(f"skipped: {name}, {outcome.skipped[name]}")
+    more = " (`--notes` shows them)" if hidden else ""
     ran = ", ".join(outcome.ran) or "nothing"
-    say(f"checked {outcome.objects} objects in {elapsed:.2f} s ({ran}): {summary(outcome.findings)}")
+    say(f"checked {outcome.objects} objects in {elapsed:.2f} s ({ran}): {summary(outcome.findings)}" + more)

@@ -1,5 +1,6 @@
 """The plan of a change: a commit against the work tree, or against another commit."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -24,6 +25,8 @@ WHOLE = frozenset({"catalog", "fit", "budget"})
 """Checks of the catalog, made for both sides."""
 PARTS = frozenset(CHECKS) - WHOLE - {"drift", "build"}
 """Checks of objects, made for those that differ; kustomize has built what it must by then."""
+
+FIGURE = re.compile(r"[0-9][0-9,.]*")
 
 
 class BrokenHeadError(Exception):
@@ -127,7 +130,7 @@ def _clusters(before: Before, after: After, units: Sequence[UnitChange]) -> tupl
 
 
 def _new_findings(before: Before, after: After, pairs: Iterable[FilePair]) -> list[Finding]:
-    """What the head's checks say and the base's did not; a finding that only moved to another line is not new."""
+    """What only the head's checks say; a finding that moved to another line, or has other figures, is not new."""
     differing = {pair.path for pair in pairs}
     rendering = after.compiled.rendering or Rendering()
     documents = [document for document in rendering.documents if document.path in differing]
@@ -135,8 +138,12 @@ def _new_findings(before: Before, after: After, pairs: Iterable[FilePair]) -> li
     if before.compiled is None:
         return now
     was = _checked(before.repository, before.compiled, [*_committed(before, pairs)])
-    known = {(finding.where.file, finding.rule, finding.message) for finding in was}
-    return [finding for finding in now if (finding.where.file, finding.rule, finding.message) not in known]
+    known = {_gist(finding) for finding in was}
+    return [finding for finding in now if _gist(finding) not in known]
+
+
+def _gist(finding: Finding) -> tuple[str, str, str]:
+    return finding.where.file, finding.rule, FIGURE.sub("#", finding.message)
 
 
 def _checked(repository: Repository, compiled: Compiled, documents: Sequence[Document]) -> list[Finding]:

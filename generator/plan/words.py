@@ -40,15 +40,19 @@ def capacity(unit: UnitChange) -> str:
         return ""
     text = before if before == after else f"{before or 'nothing'} → {after or 'nothing'}"
     surge = unit.surge
-    more = f"{surge.gpus} GPUs" if surge.gpus else f"{surge.nodes} nodes"
+    more = _count(surge.gpus, "GPU") if surge.gpus else _count(surge.nodes, "node")
     return f"{text}; {more} more while both run" if surge.nodes else text
 
 
 def _nodes(figures: Figures) -> str:
     if not figures.nodes:
         return ""
-    gpus = f" ({figures.gpus} GPU{'s' * (figures.gpus != 1)})" if figures.gpus else ""
+    gpus = f" ({_count(figures.gpus, 'GPU')})" if figures.gpus else ""
     return f"{figures.nodes} x {figures.sku}{gpus}"
+
+
+def _count(number_of: int, noun: str) -> str:
+    return f"{number_of} {noun}" + ("" if number_of == 1 else "s")
 
 
 def headroom(unit: UnitChange) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+import git
+
 from .fleet import write_fleet
 from .measure import Cost, medians, run, say
 
@@ -32,6 +34,7 @@ class Ours:
     check: Cost
     remembered: Cost
     validate: Cost
+    plan: Cost
     help: Cost
     version: Cost
     one: Cost
@@ -61,11 +64,23 @@ def measure_ours(folder: Path, size: Size, env: Mapping[str, str]) -> tuple[Path
         check=ran("-C", root, "render", "--check", "--no-cache"),
         remembered=ran("-C", root, "render", "--check"),
         validate=ran("-C", root, "validate", "--skip", "build"),
+        plan=_plan(root, size, env),
         help=ran("--help"),
         version=ran("--version"),
         one=one,
         many=many,
     )
+
+
+def _plan(root: Path, size: Size, env: Mapping[str, str]) -> Cost:
+    """The plan of one entry's edit against the commit before it."""
+    repo = git.Repo.init(root)
+    repo.git.add("-A")
+    author = git.Actor("bench", "bench@example.com")
+    repo.index.commit("The fleet", author=author, committer=author)
+    entry = min((root / "catalog" / "models").glob("*.yaml"))
+    entry.write_text(entry.read_text("utf-8").replace("maxConcurrency: 64", "maxConcurrency: 32"), "utf-8")
+    return medians(lambda: run((KAITOPS, "-C", root, "plan", "--base", "HEAD"), env), size.runs)
 
 
 def _new_folders(folder: Path) -> Iterator[Path]:
