@@ -12,6 +12,8 @@ from generator.plan.difference import ABSENT, Difference, differences, short
 
 SILENT = frozenset({"description"})
 """Fields of an entry that no object carries."""
+REMOVED = "the entry was removed"
+BOTH = 2
 MOST = 4
 """Lines of the cluster's file that a unit names."""
 
@@ -35,13 +37,34 @@ def unit_causes(histories: Histories, placement: Placement) -> tuple[Cause, ...]
     return tuple(own) or shared_causes(histories, placement.cluster, placement.source)
 
 
-def shared_causes(histories: Histories, cluster: str, source: str) -> tuple[Cause, ...]:
-    """The lines of the cluster's own file, or, where none changed, the release."""
+def shared_causes(histories: Histories, cluster: str, source: str, *, entries: bool = False) -> tuple[Cause, ...]:
+    """The lines of the cluster's own file, or, where none changed, the release.
+
+    Args:
+        histories: Both catalogs.
+        cluster: Whose unit changes.
+        source: The catalog file that the unit names.
+        entries: Whether the unit holds something of every entry, so that any of them may be the cause.
+    """
     lines = [*_of_entry(histories, "Cluster", cluster, "", of_entry=False)]
+    if entries:
+        lines += _of_entries(histories, cluster)
     if lines:
         return tuple(lines[:MOST])
     text = "no entry was edited: this release of kaitops, a base or a fact renders it differently"
     return (Cause(Place(source, 1, 1), text, of_entry=False),)
+
+
+def _of_entries(histories: Histories, cluster: str) -> Iterator[Cause]:
+    for kind in ("Model", "Tuning", "RagEngine"):
+        before = histories.before.of_kind(kind) if histories.before else {}
+        after = histories.after.of_kind(kind)
+        for name in sorted({*before, *after}):
+            sides = [side[name] for side in (before, after) if name in side]
+            runs = any(cluster in entry.value.spec.clusters for entry in sides)
+            same = len(sides) == BOTH and sides[0].file.text == sides[1].file.text
+            if runs and not same:
+                yield from _of_entry(histories, kind, name, cluster)
 
 
 def kind_of(placement: Placement) -> str:
@@ -55,7 +78,7 @@ def _of_entry(histories: Histories, kind: str, name: str, cluster: str, *, of_en
     old: Entry[Any] | None = histories.before.of_kind(kind).get(name) if histories.before else None
     new: Entry[Any] | None = histories.after.of_kind(kind).get(name)
     if new is None and old is not None:
-        yield Cause(Place(old.file.name, 1, 1), "the entry was removed", of_entry)
+        yield Cause(Place(old.file.name, 1, 1), REMOVED, of_entry)
     elif old is None and new is not None:
         yield Cause(Place(new.file.name, 1, 1), "a new entry", of_entry)
     elif old is not None and new is not None:

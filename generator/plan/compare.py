@@ -60,15 +60,18 @@ def _owned(base: Snapshot) -> Iterator[str]:
 
 
 def _item(path: str, content: bytes | str | None) -> Iterator[Item]:
-    if content is None or not path.endswith(".yaml"):
+    if content is None:
         return
     try:
-        body = yaml.load(content, yaml.CSafeLoader)
+        body = yaml.load(content, yaml.CSafeLoader)  # JSON is YAML
     except yaml.YAMLError:
         return  # a conflicted or hand-broken file at the base: what stood there cannot be told
-    if isinstance(body, dict) and body.get("kind") not in {None, "Kustomization"}:
-        yield Item(path, _plain(body))
+    if isinstance(body, dict) and path.endswith(".json"):
+        yield Item(path, _template(path, body))
+    elif isinstance(body, dict) and body.get("kind") not in {None, "Kustomization"}:
+        yield Item(path, body)
 
 
-def _plain(body: Body) -> Body:
-    return {str(key): value for key, value in body.items()}
+def _template(path: str, content: Body) -> Body:
+    """What Azure deploys is no object of the cluster, and changes all the same."""
+    return {"kind": "AzureTemplate", "metadata": {"name": path.rpartition("/")[2]}, "content": content}

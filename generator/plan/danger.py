@@ -6,11 +6,12 @@ from generator.compile import Compiled
 from generator.finding import Finding, Place, Severity
 from generator.load import Entry
 from generator.model import Cluster
+from generator.plan.causes import REMOVED
 from generator.plan.change import Amount, ClusterPlan, ObjectChange, UnitChange, Verb
 from generator.plan.objects import KAITO
 
 STORAGE = frozenset({"PersistentVolumeClaim", "PersistentVolume"})
-DELETED = "an entry goes in two steps: `retired: true` first, and its file when nobody asks for it any more"
+STEPS = "an entry goes in two steps: `retired: true` first, and its file when nobody asks for it any more"
 SHARE = 0.25
 """More of a cluster's running units than this, rolled though nobody edited them, is a surprise."""
 
@@ -85,7 +86,9 @@ def _of_object(unit: UnitChange, change: ObjectChange, where: Place) -> Iterator
     elif change.verb is Verb.DELETE and change.kind == "Namespace":
         yield _danger(where, "plan/data", f"{name} is deleted, and everything in it", "move what must stay first")
     elif change.verb is Verb.DELETE and change.kind in KAITO:
-        yield _danger(where, "plan/deleted", f"{name} is deleted, and its nodes with it", DELETED)
+        removed = any(cause.text == REMOVED for cause in unit.causes)
+        hint = STEPS if removed else "its clients get errors from then on; taking the edit back makes it anew"
+        yield _danger(where, "plan/deleted", f"{name} is deleted, and its nodes with it", hint)
 
 
 def _over(entry: Entry[Cluster], amount: Amount) -> Iterator[Finding]:

@@ -19,6 +19,8 @@ from generator.plan.platform import Items
 from generator.resolve import Resolution
 
 APPLICATION = "application-"
+OF_ALL = frozenset({"azure", "gitops", "monitoring"})
+"""Units of a cluster that hold something of each entry."""
 
 UnitKey = tuple[str, str]
 """Cluster and unit."""
@@ -123,7 +125,7 @@ def _causes(key: UnitKey, placement: Placement | None, before: Side, after: Side
     source = f"catalog/clusters/{key[0]}.yaml"
     if before.catalog is None:
         return (Cause(Place(source, 1, 1), "not known: the base's catalog does not load", of_entry=False),)
-    return shared_causes(histories, key[0], source)
+    return shared_causes(histories, key[0], source, entries=key[1] in OF_ALL)
 
 
 def is_platform(key: UnitKey) -> bool:

@@ -173,6 +173,27 @@ def test_facts_that_the_base_lacks_are_those_of_the_head(
     assert plan.notes == ()
 
 
+def test_what_azure_deploys_is_in_the_plan(project: Project, unit_of: Find) -> None:
+    project.edit(PHI, ("thresholdSeconds: 5", "thresholdSeconds: 2.5"))
+    project.render()
+    unit = unit_of(project.plan(), "prod", "azure")
+    assert {(change.kind, change.verb, change.name) for change in unit.objects} == {
+        ("AzureTemplate", Verb.LIVE, "prometheus-rules.json")
+    }
+    assert unit.causes[0].where.file == PHI
+    assert unit.causes[0].text == "`slo.ttft.thresholdSeconds` 5 → 2.5"
+
+
+@pytest.mark.parametrize("switch", ["suspended", "retired"])
+def test_what_is_switched_off_is_a_danger_with_its_way_back(project: Project, unit_of: Find, switch: str) -> None:
+    project.edit(PHI, ("  owner: chat\n", f"  owner: chat\n  {switch}: true\n"))
+    project.render()
+    plan = project.plan()
+    assert unit_of(plan, "prod", "phi-4").verb is Verb.DELETE
+    (danger,) = [finding for finding in plan.dangers if finding.rule == "plan/deleted"]
+    assert "taking the edit back" in danger.hint
+
+
 def test_an_open_gateway_is_a_danger(project: Project) -> None:
     project.edit("catalog/clusters/dev.yaml", ("exposure: internal", "exposure: public"))
     project.render()
@@ -188,12 +209,14 @@ def test_a_smaller_claim_is_refused(project: Project) -> None:
 
 
 def test_what_was_wrong_before_is_not_new(project: Project) -> None:
-    project.edit(PHI, ("maxConcurrency: 64", "maxConcurrency: 500"))
+    project.edit(MINI, ("  serving:", "  serving:\n    maxConcurrency: 500"))
     project.render()
-    first = project.plan()
-    assert "fit/concurrency" in rules(first.findings)
+    assert rules(project.plan().findings) == {"fit/concurrency"}
     project.commit("Take it as it is")
-    project.edit(PHI, ("owner: chat\n", "owner: chat\n  # One more line above.\n"))
+    project.edit(
+        MINI, ("  owner:", "  # One more line above.\n  owner:"), ("maxConcurrency: 500", "maxConcurrency: 400")
+    )
+    project.render()
     assert project.plan().findings == ()
 
 
