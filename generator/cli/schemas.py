@@ -1,4 +1,4 @@
-"""`kaitops schemas`: what is written from the catalog's types: JSON Schemas for editors, and the reference in docs/."""
+"""`kaitops schemas`: what is written from the code and the policies: JSON Schemas for editors, docs/, a README."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,7 @@ from generator.cli import FINDINGS
 from generator.cli.session import repository_of, say
 from generator.cli.sync import command as sync
 from generator.model import KINDS
+from generator.policy.page import policy_page
 from generator.reference import pages
 
 
@@ -16,7 +17,7 @@ from generator.reference import pages
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 when a file is stale.")
 @click.pass_context
 def command(ctx: click.Context, *, check: bool) -> None:
-    """Write the editor schemas and the reference in docs/."""
+    """Write the editor schemas, the reference in docs/ and the README of policies/."""
     if ctx.invoked_subcommand is None:
         _write(repository_of(ctx).root, check=check)
 
@@ -27,6 +28,8 @@ command.add_command(sync)
 def _write(root: Path, *, check: bool) -> None:
     wanted = {f"catalog/schema/{schema_file(kind)}": schema_text(kind) for kind in KINDS}
     wanted |= {f"docs/{name}": text for name, text in pages().items()}
+    policies = policy_page(root)
+    wanted |= {"policies/README.md": policies} if policies else {}
     stale = [name for name, text in wanted.items() if not _same(root / name, text)]
     if check:
         for name in stale:
@@ -38,7 +41,7 @@ def _write(root: Path, *, check: bool) -> None:
     for name in stale:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(wanted[name], "utf-8")
-    say(f"wrote {len(stale)} of {len(wanted)} files in catalog/schema/ and docs/")
+    say(f"wrote {len(stale)} of {len(wanted)} files in catalog/schema/, docs/ and policies/")
 
 
 def schema_file(kind: str) -> str:
