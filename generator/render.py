@@ -18,7 +18,7 @@ from generator.monitoring.library import Library
 from generator.monitoring.promises import promise_group
 from generator.placement import ModelPlacement, Placement, RagPlacement, TuningPlacement
 from generator.resolve import Resolution
-from generator.resolve.platform import Application, Platform, application, build_platform
+from generator.resolve.platform import POLICIES, Application, Platform, application, build_platform
 from generator.resolve.watch import WatchView
 from generator.revise import REVISION_LABEL, revise, under_revision
 from generator.templating import Templates
@@ -98,6 +98,7 @@ class _Renderer:
                 self._kustomization(placement, files)
                 applications[placement.cluster].append(self._application(placement))
         for platform in self.platforms.values():
+            self._policies(platform, revised.limits[platform.name])
             self._platform(platform, applications[platform.name])
             mine = (model for model in revised.models if model.cluster == platform.name)
             self.result.attachments += azure_files(platform, mine)
@@ -177,6 +178,7 @@ class _Renderer:
             for unit, namespace in (
                 ("gitops", platform.gitops.namespace),
                 ("namespaces", platform.gateway.namespace),
+                ("policies", POLICIES),
                 ("gateway", platform.gateway.namespace),
             )
         ]
@@ -206,6 +208,13 @@ class _Renderer:
         values = {"c": platform, "resources": sorted(files)}
         path = "monitoring/kustomization.yaml"
         self._add(platform.name, path, platform.source, "monitoring/kustomization.yaml.j2", values)
+
+    def _policies(self, platform: Platform, limits: dict[str, str]) -> None:
+        """The parameters, and an overlay over the hand-written policies that says what breaking one leads to."""
+        kubernetes = self.kubernetes[platform.name]
+        values = {"c": platform, "name": POLICIES, "limits": limits, "kubernetes": kubernetes}
+        for file in ("kustomization.yaml", "configmap.yaml"):
+            self._add(platform.name, f"policies/{file}", platform.source, f"policies/{file}.j2", values)
 
     def _gitops(self, platform: Platform, applications: list[Application]) -> None:
         files = ["appproject.yaml"]

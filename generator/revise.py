@@ -11,6 +11,7 @@ from typing import TypeVar
 from generator.document import Body
 from generator.placement import AdapterSource, ModelPlacement, Placement, TuningPlacement
 from generator.resolve import Resolution
+from generator.resolve.limits import with_outputs
 from generator.verdict import revision
 
 PlacementType = TypeVar("PlacementType", bound=Placement)
@@ -26,7 +27,11 @@ def revise(resolution: Resolution, draw: Draw) -> Resolution:
     outputs = {(tuning.cluster, tuning.name): tuning for tuning in tunings}
     models = [_revised(_with_adapters(model, outputs), draw) for model in resolution.models]
     engines = [_revised(engine, draw) for engine in resolution.rag_engines]
-    return Resolution(models, tunings, engines, resolution.findings)
+    limits = {
+        cluster: with_outputs(known, (tuning for tuning in tunings if tuning.cluster == cluster))
+        for cluster, known in resolution.limits.items()
+    }
+    return Resolution(models, tunings, engines, resolution.findings, limits)
 
 
 def _revised(placement: PlacementType, draw: Draw) -> PlacementType:

@@ -24,9 +24,11 @@ from generator.document import Document
 from generator.finding import CannotRunError, Finding, Place
 from generator.repository import Repository
 
-PLATFORM = ("gateway", "gitops", "monitoring", "namespaces")
+PLATFORM = ("gateway", "gitops", "monitoring", "namespaces", "policies")
 """Units with a hand-written base: only the build shows their objects."""
 FAILED = "build/failed"
+ALSO = {"policies": ("policies",)}
+"""Folders that a unit is made of besides its own, the bases and the components."""
 TIMEOUT = 60
 
 
@@ -89,7 +91,8 @@ def build_units(repository: Repository, units: Iterable[str], cache: Path | None
 
 
 def _build(repository: Repository, unit: str, shared: str, cache: Path) -> Built:
-    key = hashlib.sha256(f"{_digest_of(repository.root, (unit,))}{shared}{_kubectl_version()}".encode()).hexdigest()
+    own = _digest_of(repository.root, (unit, *ALSO.get(unit.split("/")[2], ())))
+    key = hashlib.sha256(f"{own}{shared}{_kubectl_version()}".encode()).hexdigest()
     kept = cache / "kustomize" / f"{key}.yaml"
     if kept.is_file() and not os.environ.get("CI"):
         return Built(unit, read_built(kept.read_text("utf-8")))

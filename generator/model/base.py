@@ -22,6 +22,7 @@ SIZE = r"^([1-9][0-9]*(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)|[1-9][0-9]{6,})$"
 DURATION = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
 HUB_REPOSITORY = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
 UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+MODEL_IN_NAMESPACE = r"^[a-z]([-a-z0-9]*[a-z0-9])?/[a-z]([-a-z0-9]*[a-z0-9])?$"
 HTTP_URL = r"^https?://[^\s/$.?#][^\s]*$"
 HTTPS_URL = r"^https://[^\s/$.?#][^\s]*$"
 ROUTE_PATH = r"^/([A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*)?$"
@@ -56,6 +57,7 @@ EXPLANATIONS = {
     DURATION: "must be a duration such as `120s` or `2m30s`",
     HUB_REPOSITORY: "must be a hub repository in the form `organisation/name`",
     UUID: "must be a UUID in lower case",
+    MODEL_IN_NAMESPACE: "must be a namespace and a model, such as `chat/phi-4-mini`",
     HTTP_URL: "must be an `http://` or `https://` URL",
     HTTPS_URL: "must be an `https://` URL",
     ROUTE_PATH: "must be a path such as `/` or `/team/model`, without a trailing slash",
@@ -97,6 +99,7 @@ Size = Annotated[str, text(SIZE)]
 Duration = Annotated[str, text(DURATION)]
 HubRepository = Annotated[str, text(HUB_REPOSITORY, 200)]
 Uuid = Annotated[str, text(UUID)]
+ModelInNamespace = Annotated[str, text(MODEL_IN_NAMESPACE, 127)]
 HttpUrl = Annotated[str, text(HTTP_URL, 2000)]
 HttpsUrl = Annotated[str, text(HTTPS_URL, 2000)]
 RoutePath = Annotated[str, text(ROUTE_PATH, 200)]

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from generator.model.base import (
     Cidr,
     DnsLabel,
+    Duration,
     EntryBase,
     GitUrl,
     Hostname,
@@ -16,6 +17,7 @@ from generator.model.base import (
     LabelKey,
     LabelText,
     LabelValue,
+    ModelInNamespace,
     Name,
     ObjectName,
     PositiveFloat,
@@ -43,6 +45,10 @@ class Kaito(Strict):
     install: Literal["chart", "addon"] = Field("chart", description="`addon`: AKS's managed KAITO, Workspaces only")
     version: Version
     provisioner: Literal["kaitops", "gpu-provisioner", "karpenter", "byo"] = "kaitops"
+    namespaces: tuple[DnsLabel, ...] = Field(
+        ("kaito-workspace", "kaito-ragengine"),
+        description="Where KAITO's controllers run: the policies let them make what they have to",
+    )
 
     @model_validator(mode="after")
     def _addon_brings_its_own(self) -> Self:
@@ -125,6 +131,7 @@ class Gateway(Strict):
     auth: Auth | None = None
     autoscaling: GatewayAutoscaling = GatewayAutoscaling.model_construct()
     min_available: PositiveInt = 1
+    max_timeout: Duration = Field("600s", description="Longest timeout that a route may have")
 
     @model_validator(mode="after")
     def _auth_needs_istio(self) -> Self:
@@ -162,6 +169,14 @@ class Secrets(Strict):
     def _one_way(self) -> Self:
         only_one(self, ("external", "existing"))
         return self
+
+
+class Exceptions(Strict):
+    """What the platform team lets single models do that the policies forbid."""
+
+    remote_code: tuple[ModelInNamespace, ...] = Field(
+        (), description="`<namespace>/<model>` of models that may run code of their repository"
+    )
 
 
 class Images(Strict):
@@ -205,7 +220,9 @@ class ClusterSpec(Strict):
     )
     skus: Annotated[tuple[VmSize, ...], Field(min_length=1)]
     quota: ClusterQuota = ClusterQuota.model_construct()
-    policies: Literal["Warn", "Deny"] = "Deny"
+    licenses: tuple[Name, ...] = Field((), description="Licences that a served model may have; left out: any")
+    exceptions: Exceptions = Exceptions.model_construct()
+    policies: Literal["Warn", "Deny"] = Field("Deny", description="What breaking a policy of `policies/` leads to")
     images: Images
 
 

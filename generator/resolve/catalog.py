@@ -10,6 +10,7 @@ from generator.model import EntryBase
 from generator.placement import ModelPlacement, Placement, RagPlacement, TuningPlacement
 from generator.resolve.cluster import check_cluster
 from generator.resolve.context import Context, Facts, Findings
+from generator.resolve.limits import policy_limits
 from generator.resolve.model import TUNED, resolve_model
 from generator.resolve.rag import resolve_rag
 from generator.resolve.routing import route_clashes
@@ -27,6 +28,8 @@ class Resolution:
     tunings: list[TuningPlacement] = field(default_factory=list)
     rag_engines: list[RagPlacement] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    limits: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Name of a cluster → what its policies are measured with."""
 
 
 def resolve(catalog: Catalog, facts: Facts) -> Resolution:
@@ -35,6 +38,7 @@ def resolve(catalog: Catalog, facts: Facts) -> Resolution:
     result = Resolution()
     for cluster in _sorted(catalog.clusters):
         check_cluster(Context(cluster, cluster, catalog, facts, found))
+        result.limits[cluster.name] = policy_limits(cluster.value.spec, facts.skus)
     for tuning in _contexts(catalog, facts, found, catalog.tunings):
         if not tuning.entry.value.spec.retired:
             result.tunings.append(resolve_tuning(tuning))

@@ -17,7 +17,19 @@ SYSTEM_NAMESPACES = frozenset({"default", "kube-system", "kube-public", "kube-no
 
 
 def check_cluster(context: Context[Cluster]) -> None:
-    for rule in (_name, _exposure, _placeholders, _kaito, _skus, _quota, _secrets, _namespaces, _networks, _pdb):
+    for rule in (
+        _name,
+        _exposure,
+        _placeholders,
+        _kaito,
+        _skus,
+        _quota,
+        _secrets,
+        _namespaces,
+        _networks,
+        _pdb,
+        _exceptions,
+    ):
         rule(context)
 
 
@@ -162,3 +174,14 @@ def _pdb(context: Context[Cluster]) -> None:
             f"`minAvailable` {gateway.min_available} of at least {gateway.autoscaling.min} pods never lets a node drain"
         )
         context.say("catalog/gateway-pdb", message, "gateway", "minAvailable", hint="one less than `autoscaling.min`")
+
+
+def _exceptions(context: Context[Cluster]) -> None:
+    """An exception for a namespace that is not there excepts nobody: it is a slip, or left over."""
+    spec = context.spec_of_cluster
+    for index, name in enumerate(spec.exceptions.remote_code):
+        namespace = name.partition("/")[0]
+        if namespace not in spec.namespaces:
+            hint = did_you_mean(namespace, spec.namespaces) or "name a namespace of `namespaces`, or delete the line"
+            message = f"`{name}` names no namespace of this cluster"
+            context.say("catalog/exception", message, "exceptions", "remoteCode", index, hint=hint)

@@ -11,7 +11,15 @@ from generator.monitoring.library import Library
 from generator.resolve.routing import GATEWAY
 from generator.resolve.watch import WatchView, build_watch
 
+POLICIES = "kaitops-policies"
+"""Namespace and name of the policies' parameters; the bindings in `policies/` name it."""
 IN_CLUSTER = "https://kubernetes.default.svc"
+CLUSTER_KINDS = (
+    ("", "Namespace"),
+    ("", "PersistentVolume"),
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"),
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"),
+)
 LABELS = {"app.kubernetes.io/managed-by": "kaitops"}
 AZURE_SCRAPER = "kube-system"
 """Azure's managed Prometheus agent runs there."""
@@ -75,6 +83,8 @@ class Platform:
     gitops: GitOpsView
     watch: WatchView | None
     """None where nobody wrote rules or dashboards."""
+    enforcement: str
+    """A JSON patch on every policy's binding, as text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +127,10 @@ def build_platform(entry: Entry[Cluster], library: Library | None = None) -> Pla
             repo=spec.gitops.repo,
             revision=spec.gitops.revision,
             server=spec.gitops.server,
-            namespaces=tuple(sorted({*spec.namespaces, spec.gateway.namespace, *_watched_from(watch)})),
+            namespaces=tuple(sorted({*spec.namespaces, spec.gateway.namespace, POLICIES, *_watched_from(watch)})),
             cluster_kinds=tuple(_cluster_kinds(watch)),
         ),
+        enforcement=_enforcement(spec.policies),
         watch=watch,
     )
 
@@ -129,7 +140,7 @@ def _watched_from(watch: WatchView | None) -> tuple[str, ...]:
 
 
 def _cluster_kinds(watch: WatchView | None) -> Iterator[tuple[str, str]]:
-    yield from (("", "Namespace"), ("", "PersistentVolume"))
+    yield from CLUSTER_KINDS
     if watch and watch.state_image:
         yield from (("rbac.authorization.k8s.io", kind) for kind in ("ClusterRole", "ClusterRoleBinding"))
 
@@ -157,6 +168,10 @@ def _namespace(spec: ClusterSpec, name: str, namespace: Namespace) -> NamespaceV
 def _peer_patch(namespace: str) -> str:
     path = "/spec/ingress/0/from/0/namespaceSelector/matchLabels/kubernetes.io~1metadata.name"
     return yamlout.dump([{"op": "replace", "path": path, "value": namespace}])
+
+
+def _enforcement(action: str) -> str:
+    return yamlout.dump([{"op": "replace", "path": "/spec/validationActions", "value": [action]}])
 
 
 def _gateway(spec: ClusterSpec) -> GatewayView:
@@ -199,7 +214,7 @@ def _gateway_patches(spec: ClusterSpec) -> tuple[Patch, ...]:
     return tuple(patches)
 
 
-WAVES = {"gitops": "-30", "namespaces": "-20", "gateway": "-10", "monitoring": "-10"}
+WAVES = {"gitops": "-30", "namespaces": "-20", "policies": "-15", "gateway": "-10", "monitoring": "-10"}
 """The order in which the root creates the platform's Applications; models come after all of them."""
 
 
@@ -227,7 +242,7 @@ def application(platform: Platform, unit: str, source: str, namespace: str, *, p
         revision=gitops.revision,
         path=path,
         cascade=not platform_part,
-        generate_paths=".;/clusters/base;/clusters/components" if platform_part else ".",
+        generate_paths=_generate_paths(unit),
         server=IN_CLUSTER if unit == "gitops" else gitops.server,
         namespace=gitops.namespace if unit == "gitops" else namespace,
         options=_options(unit, prune_last=prune_last),
@@ -246,3 +261,10 @@ def _options(unit: str, *, prune_last: bool) -> tuple[str, ...]:
         "RespectIgnoreDifferences=true",
         *(("PruneLast=true",) if prune_last else ()),
     )
+
+
+def _generate_paths(unit: str) -> str:
+    """What a unit is made of, so that Argo CD draws it anew for no other change."""
+    if unit == "policies":
+        return ".;/policies"
+    return ".;/clusters/base;/clusters/components" if unit in WAVES else "."
