@@ -55,4 +55,5 @@ def workshop(tmp_path: Path) -> Repository:
     shutil.copytree(ROOT / "catalog", tmp_path / "catalog")
     for folder in ("base", "components"):
         shutil.copytree(ROOT / "clusters" / folder, tmp_path / "clusters" / folder)
+    shutil.copytree(ROOT / "policies", tmp_path / "policies")
     return Repository(tmp_path)

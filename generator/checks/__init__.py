@@ -4,14 +4,14 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from generator.checks import budget, build, drift, fit, metrics, schema, server, webhook
+from generator.checks import budget, build, drift, fit, metrics, policy, schema, server, webhook
 from generator.checks.subject import Subject
 from generator.compile import Compiled
 from generator.document import Document
 from generator.finding import Finding
 from generator.repository import Repository
 
-CHECKS = ("catalog", "drift", "fit", "budget", "schema", "webhook", "metrics", "build")
+CHECKS = ("catalog", "drift", "fit", "budget", "schema", "webhook", "policy", "metrics", "build")
 """In the order in which they run."""
 ON_REQUEST = ("server",)
 """Checks that need more than this repository: leaving them out is no gap."""
@@ -73,6 +73,7 @@ def _runners(
         "budget": lambda: budget.check(subject, datetime.now(tz=UTC).date()),
         "schema": lambda: _schema(subject, with_bases=with_bases),
         "webhook": lambda: webhook.check(subject.objects, subject.compiled.facts.kaito, _byo(subject)),
+        "policy": lambda: _policy(subject, with_bases=with_bases),
         "metrics": lambda: metrics.check(subject),
         "build": lambda: build.check(subject),
     }
@@ -87,6 +88,14 @@ def _schema(subject: Subject, *, with_bases: bool) -> Iterator[Finding]:
         by_minor.setdefault(subject.minor(document), []).append(document)
     for minor, documents in by_minor.items():
         yield from schema.check(documents, minor)
+
+
+def _policy(subject: Subject, *, with_bases: bool) -> Iterator[Finding]:
+    """What is rendered, and what kustomize adds to it from bases; the same finding about both is one."""
+    built = build.platform_objects(subject) if with_bases else ()
+    rendering = subject.compiled.rendering
+    limits = rendering.resolution.limits if rendering else {}
+    yield from policy.check(subject.repository, subject.compiled.catalog, (*subject.objects, *built), limits)
 
 
 def _server(subject: Subject, target: server.Target) -> Iterator[Finding]:

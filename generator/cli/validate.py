@@ -54,9 +54,9 @@ def command(
 
     Checks: catalog (shape, references, names, limits), drift (committed = rendered), fit (every model fits its GPUs or
     memory), budget (quota, node pools, money), schema (every object against its kind), webhook (KAITO's admission
-    rules), metrics (every alert and panel reads series that exist), build (kustomize builds every unit); with
-    `--context` also server (the cluster itself takes every object, and knows our kinds as we do). No check changes a
-    cluster.
+    rules), policy (the policies of policies/), metrics (every alert and panel reads series that exist), build
+    (kustomize builds every unit); with `--context` also server (the cluster itself takes every object, and knows our
+    kinds as we do). No check changes a cluster.
     """
     if context is None and (kubeconfig or cluster or "server" in select):
         raise click.UsageError("a cluster is asked only where `--context` names one")

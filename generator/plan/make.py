@@ -21,6 +21,8 @@ from generator.plan.units import Side, UnitKey, grouped, is_platform, placements
 from generator.render import Rendering
 from generator.repository import Repository
 
+POLICIES = "policies"
+"""The unit that holds what policies are measured with."""
 WHOLE = frozenset({"catalog", "fit", "budget"})
 """Checks of the catalog, made for both sides."""
 PARTS = frozenset(CHECKS) - WHOLE - {"drift", "build"}
@@ -134,10 +136,14 @@ def _new_findings(before: Before, after: After, pairs: Iterable[FilePair]) -> li
     differing = {pair.path for pair in pairs}
     rendering = after.compiled.rendering or Rendering()
     documents = [document for document in rendering.documents if document.path in differing]
-    now = _checked(after.repository, after.compiled, documents)
+    unchanged = [document for document in rendering.documents if document.path not in differing]
+    judged_anew = unchanged if _policies_differ(before, after, differing) else []
+    now = _checked(after.repository, after.compiled, [*documents, *judged_anew])
     if before.compiled is None:
         return now
-    was = _checked(before.repository, before.compiled, [*_committed(before, pairs)])
+    known_clusters = before.compiled.catalog.clusters
+    same = [document for document in judged_anew if document.path.split("/")[1] in known_clusters]
+    was = _checked(before.repository, before.compiled, [*_committed(before, pairs), *same])
     known = {_gist(finding) for finding in was}
     return [finding for finding in now if _gist(finding) not in known]
 
@@ -146,8 +152,14 @@ def _gist(finding: Finding) -> tuple[str, str, str]:
     return finding.where.file, finding.rule, FIGURE.sub("#", finding.message)
 
 
+def _policies_differ(before: Before, after: After, differing: Iterable[str]) -> bool:
+    """Whether an object that stays as it is may break what it did not break before."""
+    return any(path.split("/")[2] == POLICIES for path in differing) or bases_differ(before, after)
+
+
 def _checked(repository: Repository, compiled: Compiled, documents: Sequence[Document]) -> list[Finding]:
-    seen = replace(compiled, rendering=Rendering(list(documents), compiled.resolution))
+    resolution = compiled.rendering.resolution if compiled.rendering else compiled.resolution
+    seen = replace(compiled, rendering=Rendering(list(documents), resolution))
     return run_checks(repository, seen, WHOLE | PARTS).findings
 
 

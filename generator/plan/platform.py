@@ -10,7 +10,7 @@ from generator.plan.objects import Item
 from generator.plan.sides import After, Before
 from generator.repository import Repository
 
-BASES = ("clusters/base", "clusters/components")
+BASES = ("clusters/base", "clusters/components", "policies")
 Items = tuple[list[Item], list[Item]]
 """The objects before and after."""
 

@@ -56,7 +56,7 @@ def _own_rows(ours: Ours, size: Size) -> list[Row]:
         _own("render, nothing changed", ours.again, None),
         _own("render --check, nothing changed, found clean before", ours.remembered, 0.3),
         _own("render --check --no-cache, nothing changed", ours.check, None),
-        _own("validate --skip build", ours.validate, 0.5),
+        _own("validate --skip build", ours.validate, 0.7),
         _own("plan --base HEAD, one entry edited", ours.plan, 1.0),
         _own("--help", ours.help, 0.08),
         _own("--version", ours.version, 0.08),

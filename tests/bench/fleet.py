@@ -35,7 +35,7 @@ Spec = dict[str, Any]
 
 def write_fleet(root: Path, count: int) -> Repository:
     """A repository below `root` with `count` models on two clusters, and nothing rendered yet."""
-    for folder in ("catalog/facts", "clusters/base", "clusters/components"):
+    for folder in ("catalog/facts", "clusters/base", "clusters/components", "policies"):
         shutil.copytree(ROOT / folder, root / folder)
     (root / "catalog" / "clusters").mkdir()
     (root / "catalog" / "models").mkdir()
@@ -62,6 +62,8 @@ def _with_room(spec: Spec) -> Spec:
         "kaito": spec["kaito"] | {"provisioner": "karpenter"},
         "namespaces": {owner: {"owners": [owner], "costCenter": owner, "quota": quota} for owner in OWNERS},
         "secrets": {"external": {"name": "models-vault"}},
+        "exceptions": {},
+        "licenses": ["apache-2.0"],
         "skus": [CPU, GPU],
         "quota": {"gpus": {"A100": 100_000}, "nodePools": 100, "usdPerHour": 1_000_000.0},
     }

@@ -30,8 +30,8 @@ def compiled(repository: Repository) -> Compiled:
 
 
 def test_the_fleet_is_valid(repository: Repository, compiled: Compiled) -> None:
-    outcome = run_checks(repository, compiled, {"catalog", "webhook"})
-    assert outcome.ran == ["catalog", "webhook"]
+    outcome = run_checks(repository, compiled, {"catalog", "webhook", "policy"})
+    assert outcome.ran == ["catalog", "webhook", "policy"]
     assert [finding for finding in outcome.findings if finding.severity is Severity.ERROR] == []
 
 

@@ -46,6 +46,7 @@ class Publisher:
         shutil.copytree(ROOT / "catalog", root / "catalog")
         for folder in ("base", "components"):
             shutil.copytree(ROOT / "clusters" / folder, root / "clusters" / folder)
+        shutil.copytree(ROOT / "policies", root / "policies")
 
     def edit(self, file: str, changes: Mapping[str, str]) -> None:
         """Replace texts in a file of the catalog; each must be there exactly once."""
@@ -82,6 +83,7 @@ class Publisher:
         shutil.rmtree(self.checkout / "clusters", ignore_errors=True)
         for folder in ("base", "components"):
             shutil.copytree(self.workshop.root / "clusters" / folder, self.checkout / "clusters" / folder)
+        shutil.copytree(self.workshop.root / "policies", self.checkout / "policies", dirs_exist_ok=True)
         for path, text in tree.items():
             file = self.checkout / path
             file.parent.mkdir(parents=True, exist_ok=True)

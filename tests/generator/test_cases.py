@@ -31,6 +31,7 @@ def repository(case: Path, tmp_path: Path) -> Repository:
     shutil.copytree(ROOT / "catalog" / "facts", tmp_path / "catalog" / "facts")
     for folder in ("base", "components"):
         shutil.copytree(ROOT / "clusters" / folder, tmp_path / "clusters" / folder)
+    shutil.copytree(ROOT / "policies", tmp_path / "policies")
     return Repository(tmp_path)
 
 
@@ -54,6 +55,6 @@ def test_a_case_passes_every_check(repository: Repository) -> None:
     compiled = compile_catalog(repository)
     assert compiled.rendering is not None, compiled.findings
     write(repository.root, plan(repository.root, compiled.rendering.tree, sorted(compiled.catalog.clusters)))
-    outcome = run_checks(repository, compiled, {"drift", "schema", "webhook", "build"})
+    outcome = run_checks(repository, compiled, {"drift", "schema", "webhook", "policy", "build"})
     assert outcome.findings == []
-    assert outcome.ran == ["drift", "schema", "webhook", "build"]
+    assert outcome.ran == ["drift", "schema", "webhook", "policy", "build"]

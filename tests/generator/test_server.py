@@ -63,7 +63,7 @@ def cluster() -> Iterator[ApiServer]:
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     """The committed catalog, rendered."""
     root = tmp_path_factory.mktemp("repository")
-    for folder in ("catalog", "clusters"):
+    for folder in ("catalog", "clusters", "policies"):
         shutil.copytree(ROOT / folder, root / folder)
     return Repository(root)
 

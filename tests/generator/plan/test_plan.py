@@ -279,3 +279,17 @@ def test_a_held_model_waits(project: Project) -> None:
     plan = project.plan()
     assert not [unit for cluster in plan.clusters for unit in cluster.units if unit.verb is Verb.BLUE_GREEN]
     assert any("is held at revision" in note for note in plan.notes)
+
+
+def test_a_tighter_limit_is_held_against_objects_that_stay_as_they_are(project: Project) -> None:
+    """What broke a policy before is no news, and what the limits of the cluster now forbid is."""
+    project.edit("catalog/clusters/prod.yaml", ("llama3.1, mit]", "llama3.1]"))
+    found = [finding for finding in project.plan().findings if finding.rule.startswith("policy/")]
+    assert {finding.rule for finding in found} == {"policy/license-allow-list"}
+    assert {finding.where.file for finding in found} == {PHI, "catalog/models/phi-4-mini.yaml"}
+
+
+def test_a_tighter_policy_is_held_against_objects_that_stay_as_they_are(project: Project) -> None:
+    project.edit("policies/license-allow-list.yaml", ("variables.license != ''", "variables.license.startsWith('b')"))
+    rules = {finding.rule for finding in project.plan().findings}
+    assert rules == {"policy/license-allow-list"}
