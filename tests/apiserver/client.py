@@ -66,14 +66,16 @@ class Api:
         *,
         query: Mapping[str, str] | None = None,
         content_type: str = "application/json",
+        acting_as: str = "",
     ) -> Answer:
-        """Send one request.
+        """Send one request, perhaps in the name of another user.
 
         Raises:
             RefusedError: the server answered with 400 or more.
         """
         target = f"{path}?{urlencode(query)}" if query else path
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": content_type, "Accept": "application/json"}
+        headers |= {"Impersonate-User": acting_as} if acting_as else {}
         try:
             connection = self._connected()
             connection.request(method, target, json.dumps(body) if body is not None else None, headers)
@@ -87,11 +89,12 @@ class Api:
             raise RefusedError(answer.status, answer.body)
         return answer
 
-    def apply(self, item: Object, *, dry_run: bool = False, manager: str = "tests") -> Answer:
+    def apply(self, item: Object, *, dry_run: bool = False, manager: str = "tests", acting_as: str = "") -> Answer:
         """Server-side apply; an unknown or a duplicate field is refused, a conflict is won."""
         query = {"fieldManager": manager, "fieldValidation": "Strict", "force": "true"}
         query |= {"dryRun": "All"} if dry_run else {}
-        return self.request("PATCH", self.path(item), item, query=query, content_type=APPLY)
+        path = self.path(item)
+        return self.request("PATCH", path, item, query=query, content_type=APPLY, acting_as=acting_as)
 
     def create(self, item: Object) -> Answer:
         return self.request(
