@@ -11,6 +11,7 @@ from generator.plan.change import Amount, ClusterPlan, ObjectChange, UnitChange,
 from generator.plan.objects import KAITO
 
 STORAGE = frozenset({"PersistentVolumeClaim", "PersistentVolume"})
+GUARDS = frozenset({"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"})
 STEPS = "an entry goes in two steps: `retired: true` first, and its file when nobody asks for it any more"
 SHARE = 0.25
 """More of a cluster's running units than this, rolled though nobody edited them, is a surprise."""
@@ -31,6 +32,7 @@ RULES = (
     ("plan/refused", "Kubernetes or KAITO will not take the edit"),
     ("plan/data", "storage is deleted"),
     ("plan/exposed", "the gateway opens"),
+    ("plan/policy", "a policy no longer denies"),
     ("plan/deleted", "something that runs is deleted"),
     ("plan/downtime", "requests fail for a while"),
     ("plan/endpoint", "clients must change their URL"),
@@ -85,10 +87,18 @@ def _of_object(unit: UnitChange, change: ObjectChange, where: Place) -> Iterator
         yield _danger(where, "plan/data", f"{name} is deleted, and what it holds with it", "copy what must stay first")
     elif change.verb is Verb.DELETE and change.kind == "Namespace":
         yield _danger(where, "plan/data", f"{name} is deleted, and everything in it", "move what must stay first")
+    elif change.kind in GUARDS and _loosened(change):
+        hint = "what it refused is let in from then on: put it back, or mean it"
+        yield _danger(where, "plan/policy", f"{name} no longer denies", hint)
     elif change.verb is Verb.DELETE and change.kind in KAITO:
         removed = any(cause.text == REMOVED for cause in unit.causes)
         hint = STEPS if removed else "its clients get errors from then on; taking the edit back makes it anew"
         yield _danger(where, "plan/deleted", f"{name} is deleted, and its nodes with it", hint)
+
+
+def _loosened(change: ObjectChange) -> bool:
+    denied = any("validationActions" in field.path and "Deny" in field.before for field in change.fields)
+    return change.verb is Verb.DELETE or denied
 
 
 def _over(entry: Entry[Cluster], amount: Amount) -> Iterator[Finding]:

@@ -202,6 +202,14 @@ def test_an_open_gateway_is_a_danger(project: Project) -> None:
     assert "catalog/exposure" in rules(plan.findings)
 
 
+def test_a_policy_that_no_longer_denies_is_a_danger(project: Project) -> None:
+    project.edit("catalog/clusters/prod.yaml", ("policies: Deny", "policies: Warn"))
+    project.render()
+    found = [finding for finding in project.plan().dangers if finding.rule == "plan/policy"]
+    assert found
+    assert {finding.where.file for finding in found} == {"catalog/clusters/prod.yaml"}
+
+
 def test_a_smaller_claim_is_refused(project: Project) -> None:
     project.edit("catalog/models/files-volume.yaml", ("100Gi", "1Gi"))
     refused = [finding for finding in project.plan().dangers if finding.rule == "plan/refused"]
