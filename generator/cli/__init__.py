@@ -22,7 +22,7 @@ COMMANDS = {
     "add": "Write a new entry for a model of the hub.",
     "fit": "Show on which VM sizes a model fits, and at what price.",
     "roll": "Move a held model on to its new revision.",
-    "schemas": "Write the editor schemas and the reference in docs/.",
+    "schemas": "Write the editor schemas and the generated pages.",
 }
 """Name and help of each command: `--help` loads none of them."""
 

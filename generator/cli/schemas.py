@@ -17,7 +17,10 @@ from generator.reference import pages
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 when a file is stale.")
 @click.pass_context
 def command(ctx: click.Context, *, check: bool) -> None:
-    """Write the editor schemas, the reference in docs/ and the README of policies/."""
+    """Write the editor schemas and the generated pages.
+
+    The pages are docs/catalog.md, docs/verdicts.md and policies/README.md.
+    """
     if ctx.invoked_subcommand is None:
         _write(repository_of(ctx).root, check=check)
 

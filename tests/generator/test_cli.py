@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 WORKSPACE = "clusters/dev/assistant/workspace.yaml"
 MODEL = "catalog/models/assistant.yaml"
-EMBEDDED = ("--skip", "schema", "--skip", "build")
+EMBEDDED = ("--skip", "schema", "--skip", "build", "--skip", "policy")
 """Checks with tests of their own, which need more than the small catalog."""
 
 

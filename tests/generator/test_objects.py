@@ -4,6 +4,7 @@ from typing import Any
 
 import yaml
 
+from generator.checks.build import PLATFORM
 from generator.compile import Compiled, compile_catalog
 from generator.repository import Repository
 from generator.resolve.routing import listens_for
@@ -44,7 +45,7 @@ def test_only_a_models_application_takes_its_objects_with_it(fleet: Compiled) ->
         for document in documents(fleet, f"clusters/{cluster}/gitops/"):
             if document.body["kind"] == "Application":
                 unit = document.body["metadata"]["labels"]["kaitops.dev/unit"]
-                platform = unit in {"gateway", "gitops", "monitoring", "namespaces"}
+                platform = unit in PLATFORM
                 assert ("finalizers" in document.body["metadata"]) is not platform, document.path
 
 

@@ -81,7 +81,14 @@ def test_every_namespace_of_models_lets_in_its_neighbours_the_gateway_and_the_sc
             }
 
 
-CLUSTER_SCOPED = {"ClusterRole", "ClusterRoleBinding", "Namespace", "PersistentVolume"}
+CLUSTER_SCOPED = {
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "Namespace",
+    "PersistentVolume",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+}
 
 
 def test_the_project_lets_argo_cd_apply_every_object_of_every_unit(fleet: Compiled) -> None:
