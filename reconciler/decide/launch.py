@@ -1,0 +1,202 @@
+"""Launched: is there a pool for the claim, and if not, what is in its way?"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from reconciler import names
+from reconciler.conditions import Change, false, shorten, true, unknown
+from reconciler.decide.action import (
+    LATER,
+    SOON,
+    CreatePool,
+    Decision,
+    DeleteClaim,
+    DeletePool,
+    Draft,
+    LookAgain,
+    Notice,
+    Seen,
+    Wait,
+)
+from reconciler.errors import Class, Verdict, classify
+from reconciler.nodeclaim import Claim
+from reconciler.nodepool import Ownership, Pool
+from reconciler.offerings import Offering, Refusal
+
+UNAVAILABLE = "all requested instance types were unavailable during launch"
+"""KAITO's RAG engine takes a claim with these words in a False `Launched` for hopeless, and stops waiting."""
+
+HOPELESS = ("InvalidNodeClaim", "NameConflict")
+"""Reasons of our own that time does not heal; those of Azure say so by their class."""
+
+
+def launch(seen: Seen, draft: Draft) -> Decision | None:
+    """None: there is a pool, and it was launched."""
+    if seen.ours:
+        return _watch(seen, draft)
+    if seen.pool is not None:
+        return _occupied(seen, seen.pool, draft)
+    if not seen.fresh:
+        return Decision(LookAgain())
+    return _lost(seen, draft) if seen.claim.launched else _ask(seen, draft)
+
+
+def _ask(seen: Seen, draft: Draft) -> Decision:
+    """No pool of the name exists: ask for one, or say why not."""
+    if seen.problems:
+        draft.set(false(names.LAUNCHED, "InvalidNodeClaim", "; ".join(seen.problems)))
+        return _refused(seen, draft)
+    if not seen.running:
+        draft.set(unknown(names.LAUNCHED, "ClusterNotReady", "the cluster is stopped, starting or being upgraded: waiting"))
+        return draft.decision(Wait(), again=LATER)
+    if not seen.admitted:
+        draft.set(unknown(names.LAUNCHED, "NodePoolLimitReached", _LIMIT))
+        return draft.decision(Wait(), again=LATER)
+    if seen.desired is None:
+        refusals = seen.choice.refusals
+        draft.set(all_refused(refusals))
+        return _refused(seen, draft, again=seen.choice.until - seen.now, reasons=refusals)
+    return Decision(CreatePool(seen.desired))
+
+
+_LIMIT = (
+    "the cluster has as many node pools as AKS allows, less a reserve: older claims go first; delete a model or a node pool,"
+    " or place the model on another cluster"
+)
+
+
+def _refused(
+    seen: Seen, draft: Draft, again: timedelta = LATER, reasons: tuple[Refusal, ...] = ()
+) -> Decision:
+    """Nothing was made, and nothing will be soon: after a while the claim is deleted, so that KAITO may think again."""
+    launched = draft.condition(names.LAUNCHED)
+    left = launched.since + seen.limits.launch - seen.now
+    if seen.limits.launch and left <= timedelta() and _is_hopeless(launched.reason, reasons):
+        return draft.decision(DeleteClaim("LaunchTimeout", launched.message))
+    soon = min(again, left) if seen.limits.launch and left > timedelta() else again
+    return draft.decision(Wait(), again=max(soon, timedelta(seconds=1)))
+
+
+def _is_hopeless(reason: str, refusals: tuple[Refusal, ...]) -> bool:
+    hopeless = (Class.TERMINAL, Class.CAPACITY, Class.QUOTA)
+    return reason in HOPELESS or any(each.verdict.kind in hopeless for each in refusals)
+
+
+def all_refused(refusals: tuple[Refusal, ...]) -> Change:
+    """What the claim says while every offering that it allows is known to be refused."""
+    last = refusals[0]
+    sizes = ", ".join(dict.fromkeys(each.offering.size for each in refusals))
+    return false(names.LAUNCHED, last.verdict.reason, f"{UNAVAILABLE} ({sizes}): {last.verdict.sentence}")
+
+
+def refusal(verdict: Verdict, offering: Offering, words: str) -> Change:
+    """What the claim says after one refusal; a state that heals by itself is Unknown, as Karpenter has it."""
+    more = "" if verdict.scope.value != "nothing else" else f" ({words})"
+    message = f"{offering.size}: {verdict.sentence}{more}"
+    if verdict.kind in (Class.TERMINAL, Class.CAPACITY, Class.QUOTA):
+        return false(names.LAUNCHED, verdict.reason, message)
+    return unknown(names.LAUNCHED, verdict.reason, message)
+
+
+def creating(desired: Offering, name: str) -> Change:
+    return unknown(names.LAUNCHED, "Creating", f"node pool `{name}` of size `{desired.size}` is being created")
+
+
+def _occupied(seen: Seen, pool: Pool, draft: Draft) -> Decision:
+    """The name is taken by what is not this claim's."""
+    if seen.ownership is Ownership.OURS:
+        draft.set(unknown(names.LAUNCHED, "FormerNodePool", f"the node pool of a former claim `{pool.name}` is being deleted"))
+        if pool.deleting:
+            return draft.decision(Wait(), again=SOON)
+        return draft.decision(DeletePool(pool, pool.uid), again=SOON)
+    if pool.deleting:
+        draft.set(unknown(names.LAUNCHED, "FormerNodePool", f"a node pool `{pool.name}` is being deleted: waiting"))
+        return draft.decision(Wait(), again=SOON)
+    if seen.claim.launched:
+        return Decision(Wait(), again=LATER, notice=Notice("Warning", "NotAdopted", shorten(_NOT_ADOPTED.format(pool.name))))
+    reason, message = _CONFLICTS[seen.ownership]
+    draft.set(false(names.LAUNCHED, reason, message.format(pool.name)))
+    return _refused(seen, draft)
+
+
+_NOT_ADOPTED = "node pool `{}` is not tagged as this claim's, so it is left alone: run `python -m reconciler adopt`"
+_CONFLICTS = {
+    Ownership.FOREIGN: (
+        "NameConflict",
+        "a node pool `{}` exists that is not ours: it is left alone; delete it or the claim",
+    ),
+    Ownership.DISPUTED: (
+        "NodePoolDisputed",
+        "node pool `{}` has lost some of our tags or its label: it is left alone; restore them or delete it",
+    ),
+    Ownership.LEGACY: (
+        "NotAdopted",
+        "gpu-provisioner made the node pool `{}`: it is left alone; run `python -m reconciler adopt`",
+    ),
+}
+"""Only of the first does time make no good: a new claim gets another name, while the others may be this claim's own."""
+
+
+def _lost(seen: Seen, draft: Draft) -> Decision:
+    """It was launched, and its pool is no more: somebody deleted it. A wrong LIST must not end a live machine."""
+    message = f"node pool `{seen.claim.name}` is gone: somebody deleted it"
+    draft.set(unknown(names.REGISTERED, "NodePoolGone", message))
+    since = draft.condition(names.REGISTERED).since
+    if not seen.steady or any(node.ready for node in seen.nodes) or seen.now - since < SOON:
+        return draft.decision(Wait(), again=SOON)
+    return draft.decision(DeleteClaim("NodePoolGone", message))
+
+
+def _watch(seen: Seen, draft: Draft) -> Decision | None:
+    """Our pool exists: is it done?"""
+    pool = seen.pool
+    assert pool is not None
+    if seen.claim.launched:
+        return None
+    if pool.deleting:
+        draft.set(unknown(names.LAUNCHED, "Deleting", f"node pool `{pool.name}` is being deleted, and made again then"))
+        return draft.decision(Wait(), again=LATER)
+    if pool.failed:
+        return _failed(seen, pool, draft, classify(pool.error) if pool.error else _NO_CAUSE)
+    if pool.state != "Succeeded":
+        return _creating(seen, pool, draft)
+    draft.set(true(names.LAUNCHED))
+    return None
+
+
+def _creating(seen: Seen, pool: Pool, draft: Draft) -> Decision:
+    began = pool.created or seen.claim.created
+    left = began + seen.limits.create - seen.now
+    if seen.limits.create and left <= timedelta():
+        return _failed(seen, pool, draft, _TOO_SLOW)
+    draft.set(creating(Offering(pool.size, pool.zones, pool.spot), pool.name))
+    return draft.decision(Wait(), again=min(left, LATER) if seen.limits.create else LATER)
+
+
+def _failed(seen: Seen, pool: Pool, draft: Draft, verdict: Verdict) -> Decision:
+    """Keep what it taught, then delete it; after some of them KAITO shall think again."""
+    failures = seen.claim.failures + 1
+    offering = Offering(pool.size, pool.zones, pool.spot)
+    words = pool.error.message if pool.error else "no cause is known"
+    change = refusal(verdict, offering, words)
+    draft.set(Change(change.type, "False", change.reason, change.message))
+    if failures >= seen.limits.attempts:
+        return draft.decision(
+            DeleteClaim("LaunchFailed", draft.condition(names.LAUNCHED).message),
+            notice=Notice("Warning", verdict.reason, draft.condition(names.LAUNCHED).message),
+        )
+    return draft.decision(
+        DeletePool(pool, pool.uid, (offering, verdict), failures),
+        again=SOON,
+        notice=Notice("Warning", verdict.reason, draft.condition(names.LAUNCHED).message),
+    )
+
+
+_NO_CAUSE = Verdict("LaunchFailed", "AKS failed to make the node pool and names no cause", Class.TRANSIENT)
+_TOO_SLOW = Verdict("CreateTimeout", "AKS did not finish the node pool in time; it is deleted and made again", Class.TRANSIENT)
+
+
+def failure_patch(claim: Claim, failures: int) -> Mapping[str, Any]:
+    """The count on the claim: it outlives the pool that failed."""
+    return {"metadata": {"annotations": {**claim.annotations, names.FAILURES_ANNOTATION: str(failures)}}}

@@ -1,0 +1,88 @@
+"""Registered: has the pool's machine joined as exactly one Node, and does that Node carry what the claim asks for?"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from reconciler import names
+from reconciler.conditions import false, true, unknown
+from reconciler.decide.action import LATER, SOON, Decision, DeleteClaim, Draft, PatchNode, Seen, Wait
+from reconciler.node import Node, merge_taints
+from reconciler.nodeclaim import Claim
+
+IMAGE_LABEL = "kubernetes.azure.com/node-image-version"
+
+
+def pick(seen: Seen) -> tuple[Node | None, bool]:
+    """The Node of the claim, and whether there are too many to tell.
+
+    An upgrade of the node image brings a second machine and takes the first: until it is over the Node that the claim
+    is bound to stays its Node, and then the one that is left is.
+    """
+    living = [node for node in seen.nodes if node.provider_id and not node.deleting]
+    if len(living) < 2:
+        return (living[0] if living else None), False
+    bound = [node for node in living if node.name == seen.claim.node_name]
+    ready = [node for node in living if node.ready]
+    if bound and (bound[0].ready or not ready) and (len(ready) < 2 or not _settled(seen)):
+        return bound[0], False
+    return (ready[0], False) if len(ready) == 1 else (None, True)
+
+
+def _settled(seen: Seen) -> bool:
+    return seen.pool is not None and seen.pool.settled
+
+
+def register(seen: Seen, draft: Draft) -> Decision | None:
+    node, several = pick(seen)
+    if node is None:
+        return _missing(seen, draft, several=several)
+    if not node.registered:
+        return Decision(PatchNode(node, registration_patch(seen.claim, node)))
+    image = {"imageID": node.labels[IMAGE_LABEL]} if IMAGE_LABEL in node.labels else {}
+    draft.set(true(names.REGISTERED), nodeName=node.name, providerID=node.provider_id, **image)
+    return None
+
+
+def _missing(seen: Seen, draft: Draft, *, several: bool) -> Decision:
+    """No Node, or no way to tell which: after a while the claim is deleted, if the cluster is at rest."""
+    pool = seen.pool
+    if several:
+        message = f"several Nodes belong to node pool `{seen.claim.name}`: delete those whose machine is gone"
+        draft.set(false(names.REGISTERED, "MultipleNodesFound", message))
+        return draft.decision(Wait(), again=LATER)
+    if pool is not None and pool.stopped:
+        draft.set(unknown(names.REGISTERED, "NodePoolStopped", f"node pool `{pool.name}` is stopped: start it"))
+        return draft.decision(Wait(), again=LATER)
+    draft.set(unknown(names.REGISTERED, "NodeNotFound", f"no Node of node pool `{seen.claim.name}` has joined the cluster"))
+    since = max(draft.condition(names.REGISTERED).since, draft.condition(names.LAUNCHED).since)
+    left = since + seen.limits.registration - seen.now
+    if not seen.limits.registration or left > timedelta() or not seen.steady or not _settled(seen):
+        return draft.decision(Wait(), again=min(LATER, max(left, SOON)))
+    return draft.decision(DeleteClaim("RegistrationTimeout", draft.condition(names.REGISTERED).message))
+
+
+def registration_patch(claim: Claim, node: Node) -> Mapping[str, Any]:
+    """Once for each Node: what Karpenter puts on it, and the taint away that says nobody did yet."""
+    owner = {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "name": claim.name,
+        "uid": claim.uid,
+        "blockOwnerDeletion": True,
+    }
+    owners = [each for each in node.owners if each["uid"] != claim.uid]
+    metadata = {
+        "labels": {**claim.labels, names.REGISTERED_LABEL: "true"},
+        "annotations": dict(claim.annotations),
+        "finalizers": list(dict.fromkeys((*node.finalizers, names.TERMINATION_FINALIZER))),
+        "ownerReferences": [*owners, owner],
+    }
+    return {"metadata": metadata, "spec": {"taints": _taints(claim, node)}}
+
+
+def _taints(claim: Claim, node: Node) -> list[dict[str, Any]]:
+    kept = [each for each in node.taints if each["key"] != names.UNREGISTERED_TAINT]
+    if node.labels.get(names.DO_NOT_SYNC_TAINTS_LABEL) == "true":
+        return kept
+    return merge_taints(kept, (*claim.taints, *claim.startup_taints))

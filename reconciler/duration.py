@@ -1,0 +1,57 @@
+"""Durations, times and amounts as Kubernetes writes them."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+
+_DURATION = re.compile(r"(?:\d+(?:h|m|s))+")
+_PART = re.compile(r"(\d+)([hms])")
+_SECONDS = {"h": 3600, "m": 60, "s": 1}
+_QUANTITY = re.compile(r"([+-]?[0-9.]+)(Ki|Mi|Gi|Ti|Pi|Ei|[numkMGTPE]|[eE][+-]?\d+)?")
+_BINARY = {unit: 1024**power for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), start=1)}
+_DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+
+
+def parse_duration(text: str) -> timedelta:
+    """`1h30m` as a time span.
+
+    Raises:
+        ValueError: the text is none.
+    """
+    if not _DURATION.fullmatch(text):
+        raise ValueError(f"`{text}` is no duration: write hours, minutes and seconds as in `1h30m` or `90s`")
+    return timedelta(seconds=sum(int(number) * _SECONDS[unit] for number, unit in _PART.findall(text)))
+
+
+def format_duration(span: timedelta) -> str:
+    """`1h30m`, never finer than a second."""
+    total = int(span.total_seconds())
+    parts = ((total // 3600, "h"), (total // 60 % 60, "m"), (total % 60, "s"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
+
+
+def parse_time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def format_time(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_quantity(text: str | int) -> Decimal:
+    """`1024Gi` as a number.
+
+    Raises:
+        ValueError: the text is no quantity.
+    """
+    match = _QUANTITY.fullmatch(str(text))
+    try:
+        if match is None:
+            raise InvalidOperation
+        number, unit = Decimal(match[1]), match[2] or ""
+    except InvalidOperation:
+        raise ValueError(f"`{text}` is no quantity: write it as in `100Gi`") from None
+    if unit in _BINARY:
+        return number * _BINARY[unit]
+    power = _DECIMAL[unit] if unit in _DECIMAL else int(unit[1:])
+    return number.scaleb(power)

@@ -1,0 +1,102 @@
+"""Which key is worked on next? Never one key twice at once, never one forgotten, failures ever more slowly.
+
+The semantics of client-go's work queue, with one difference: an event does not bring a key forward that waits after a
+failure, or a busy API would be asked as fast as its events come.
+"""
+
+import asyncio
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0
+
+
+@dataclass
+class Queue:
+    """Keys, each due at a time on the event loop's clock."""
+
+    jitter: Callable[[], float] = random.random
+    _due: dict[str, float] = field(default_factory=dict)
+    """When each waiting key is due; the heap may hold older entries of it."""
+    _heap: list[tuple[float, str]] = field(default_factory=list)
+    _working: set[str] = field(default_factory=set)
+    _again: dict[str, float] = field(default_factory=dict)
+    """Keys that were added while they were worked on."""
+    _failures: dict[str, int] = field(default_factory=dict)
+    _held: set[str] = field(default_factory=set)
+    """Keys that wait after a failure."""
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, key: str, delay: float = 0.0) -> None:
+        """The key is due after the delay, or earlier where it already was."""
+        due = asyncio.get_running_loop().time() + delay
+        if key in self._working:
+            self._again[key] = min(due, self._again.get(key, due))
+        elif key not in self._held and due < self._due.get(key, float("inf")):
+            self._schedule(key, due)
+
+    def _schedule(self, key: str, due: float) -> None:
+        self._due[key] = due
+        heapq.heappush(self._heap, (due, key))
+        self._changed.set()
+
+    async def take(self) -> str:
+        """The key that is due longest; the caller must end with `done` or `failed`."""
+        while (key := self._pop()) is None:
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), self._patience())
+            except TimeoutError:
+                continue
+        return key
+
+    def _pop(self) -> str | None:
+        now = asyncio.get_running_loop().time()
+        while self._heap and self._heap[0][0] <= now:
+            due, key = heapq.heappop(self._heap)
+            if self._due.get(key) == due:
+                del self._due[key]
+                self._held.discard(key)
+                self._working.add(key)
+                return key
+        return None
+
+    def _patience(self) -> float | None:
+        """Until the next key is due; None: until one is added."""
+        return max(0.0, self._heap[0][0] - asyncio.get_running_loop().time()) if self._heap else None
+
+    def done(self, key: str, again: float | None = None) -> None:
+        """It went well; `again` is when to look at it even if nothing happens."""
+        self._failures.pop(key, None)
+        self._finish(key)
+        if again is not None:
+            self.add(key, again)
+
+    def failed(self, key: str, at_least: float = 0.0) -> float:
+        """It did not; the key comes back after a delay that doubles each time. The delay."""
+        count = self._failures[key] = self._failures.get(key, 0) + 1
+        delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(count - 1, 16)) * (0.5 + self.jitter() / 2)
+        delay = max(delay, at_least)
+        self._again.pop(key, None)
+        self._finish(key)
+        self.add(key, delay)
+        self._held.add(key)
+        return delay
+
+    def _finish(self, key: str) -> None:
+        self._working.discard(key)
+        if key in self._again:
+            self._schedule(key, self._again.pop(key))
+
+    @property
+    def depth(self) -> int:
+        """Keys that are due or worked on."""
+        now = asyncio.get_running_loop().time()
+        return len(self._working) + sum(due <= now for due in self._due.values())
+
+    @property
+    def oldest(self) -> float:
+        """For how long the first of them has waited for its turn."""
+        return max(0.0, asyncio.get_running_loop().time() - min(self._due.values(), default=float("inf")))
