@@ -60,6 +60,11 @@ class Verdict:
     """For how long nothing of its scope is asked for again."""
     spot_hold: timedelta | None = None
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether the same request may well fail until somebody does something, or somebody else frees a machine."""
+        return self.kind in (Class.TERMINAL, Class.CAPACITY, Class.QUOTA)
+
     def held(self, *, spot: bool) -> timedelta:
         return self.spot_hold if spot and self.spot_hold is not None else self.hold
 
@@ -77,7 +82,7 @@ class Row:
         return code_fits and re.search(self.text, trouble.message, re.IGNORECASE) is not None
 
 
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+SHORT, MINUTE, HOUR = timedelta(seconds=15), timedelta(minutes=1), timedelta(hours=1)
 NOT_ALLOWED = ("OperationNotAllowed", "QuotaExceeded", "BadRequest", "ErrCode_InsufficientVCPUQuota")
 
 TABLE = (
@@ -295,12 +300,19 @@ TABLE = (
     Row(
         ("PreconditionFailed", "OriginalEtagNotExpect", "EtagMismatch", "AKSOperationPreempted"),
         "",
-        Verdict("Conflict", "the node pool changed at the same time; the reconciler looks again", Class.CONFLICT),
+        Verdict(
+            "Conflict", "the node pool changed at the same time; the reconciler looks again", Class.CONFLICT, hold=SHORT
+        ),
     ),
     Row(
         ("AKSOperationPreemptedByDelete",),
         "",
-        Verdict("Conflict", "the node pool was deleted at the same time; the reconciler looks again", Class.CONFLICT),
+        Verdict(
+            "Conflict",
+            "the node pool was deleted at the same time; the reconciler looks again",
+            Class.CONFLICT,
+            hold=SHORT,
+        ),
     ),
     Row(
         ("OperationNotAllowed", "Conflict", "AnotherOperationInProgress"),
@@ -309,6 +321,7 @@ TABLE = (
             "OperationInProgress",
             "another operation runs on the cluster or the node pool; the reconciler tries again when it is over",
             Class.CONFLICT,
+            hold=SHORT,
         ),
     ),
     Row(
@@ -318,6 +331,7 @@ TABLE = (
             "ClusterNotRunning",
             "the cluster is stopped: start it with `az aks start`, and the reconciler goes on",
             Class.CONFLICT,
+            hold=MINUTE,
         ),
     ),
     Row(
@@ -327,10 +341,17 @@ TABLE = (
             "OperationNotAllowed",
             "AKS does not allow this now; the reconciler tries again",
             Class.CONFLICT,
+            hold=MINUTE,
         ),
     ),
     Row(
-        ("InvalidParameter", "BadRequest", "InvalidTemplateDeployment", "InvalidRequestContent", "InvalidRequestFormat"),
+        (
+            "InvalidParameter",
+            "BadRequest",
+            "InvalidTemplateDeployment",
+            "InvalidRequestContent",
+            "InvalidRequestFormat",
+        ),
         "",
         Verdict(
             "InvalidNodePool",
@@ -351,7 +372,10 @@ TABLE = (
 )
 
 UNKNOWN = Verdict(
-    "LaunchFailed", "Azure gave an error that the reconciler does not know; it tries again", Class.TRANSIENT
+    "LaunchFailed",
+    "Azure gave an error that the reconciler does not know; it tries again",
+    Class.TRANSIENT,
+    hold=timedelta(),
 )
 """The sentence is followed by Azure's own words."""
 

@@ -36,6 +36,8 @@ class Refusal:
     offering: Offering
     verdict: Verdict
     until: datetime
+    words: str = ""
+    """What Azure said."""
 
     def covers(self, other: Offering) -> bool:
         mine, scope = self.offering, self.verdict.scope
@@ -58,6 +60,9 @@ class Refusals:
     def remember(self, offering: Offering, verdict: Verdict, now: datetime) -> None:
         if verdict.scope is not Scope.NONE:
             self._known[offering] = Refusal(offering, verdict, now + verdict.held(spot=offering.spot))
+
+    def __len__(self) -> int:
+        return len(self._known)
 
     def of(self, offering: Offering, now: datetime) -> Refusal | None:
         """The refusal that holds longest for what is asked, if any does."""

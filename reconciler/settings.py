@@ -7,7 +7,7 @@ so one start shows everything that has to be corrected.
 import argparse
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -75,14 +75,16 @@ def _tags(text: str) -> dict[str, str]:
 
 def _setting(words: str, default: Any, parse: Callable[[str], Any] = str) -> Any:
     """A field with its help text and its reading; a default is written as a person would."""
-    return field(default=parse(default), metadata={"help": words, "parse": parse, "default": default})
+    return field(default_factory=lambda: parse(default), metadata={"help": words, "parse": parse, "default": default})
 
 
 @dataclass(frozen=True)
 class Settings:
     """Every value is legal by itself and together with the others."""
 
-    azure: str = _setting("which Azure: the real one, or one in memory that makes Nodes", "arm", _choice("arm", "simulated"))
+    azure: str = _setting(
+        "which Azure: the real one, or one in memory that makes Nodes", "arm", _choice("arm", "simulated")
+    )
     credential: str = _setting(
         "how to sign in to Azure", "workload-identity", _choice("workload-identity", "managed-identity", "cli")
     )
@@ -166,7 +168,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
         given = getattr(flags, option.name)
         text = given if given is not None else environment.get(PREFIX + option.name.upper())
         try:
-            values[option.name] = option.default if text is None else option.metadata["parse"](text)
+            values[option.name] = option.metadata["parse"](option.metadata["default"] if text is None else text)
         except ValueError as error:
             wrong.append(f"`{_spelled(option)}` is `{text}`: {error}")
     known = {_spelled(each, "").upper().replace("-", "_") for each in options}
@@ -183,7 +185,7 @@ def _is_unknown(variable: str, known: set[str]) -> bool:
 
 
 def _options() -> list[Field[Any]]:
-    return [each for each in fields(Settings) if each.default is not MISSING]
+    return [each for each in fields(Settings) if each.metadata]
 
 
 def _spelled(option: Field[Any], dashes: str = "--") -> str:
@@ -209,7 +211,9 @@ def _contradictions(settings: Settings) -> list[str]:
     if settings.pool_reserve >= settings.pool_limit:
         found.append("`--pool-reserve` must be less than `--pool-limit`: no pool could be made")
     if settings.list_period < 1 or settings.idle_period < settings.list_period:
-        found.append("`--list-period` must be at least 1s and `--idle-period` no shorter: AKS allows one read per second")
+        found.append(
+            "`--list-period` must be at least 1s and `--idle-period` no shorter: AKS allows one read per second"
+        )
     if settings.orphan_age < timedelta(seconds=2 * settings.settle):
         found.append("`--orphan-age` must be at least twice `--settle`: a pool that is just being made is no orphan")
     if settings.context and not settings.kubeconfig:

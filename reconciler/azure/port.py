@@ -15,7 +15,9 @@ from reconciler.nodepool import Cluster, Pool
 class AzureError(Exception):
     """Azure answered, and said no."""
 
-    def __init__(self, trouble: Trouble, status: int, *, retry_after: float | None = None, correlation: str = "") -> None:
+    def __init__(
+        self, trouble: Trouble, status: int, *, retry_after: float | None = None, correlation: str = ""
+    ) -> None:
         super().__init__(f"{status} {trouble.code}: {trouble.message}")
         self.trouble = trouble
         self.status = status

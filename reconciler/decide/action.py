@@ -1,7 +1,7 @@
 """What a decision is made from, and what it can be."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from reconciler.nodeclaim import Claim
 from reconciler.nodepool import Ownership, Pool
 from reconciler.offerings import Choice, Offering
 
-SOON, LATER, RARELY = timedelta(seconds=15), timedelta(minutes=1), timedelta(minutes=5)
+MOMENT, SOON, LATER, RARELY = (timedelta(seconds=each) for each in (1, 15, 60, 300))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,8 @@ class Seen:
     ownership: Ownership
     fresh: bool
     """The LIST was begun late enough to believe that a pool which is not in it does not exist."""
+    ending: bool
+    """Azure has accepted to delete that pool since the LIST began."""
     nodes: tuple[Node, ...]
     """The Nodes of that pool, and those that the claim owns."""
     steady: bool
@@ -200,7 +202,3 @@ class Draft:
 def _same(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:
     keys = ("status", "reason", "message", "observedGeneration")
     return old is not None and all(old.get(key, "") == new[key] for key in keys)
-
-
-def without_status(decision: Decision) -> Decision:
-    return replace(decision, status=None)

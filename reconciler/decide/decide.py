@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from reconciler.decide import initialization, launch, liveness, registration, termination
-from reconciler.decide.action import RARELY, AddFinalizer, Decision, Draft, Ignore, Seen, Wait
+from reconciler.decide.action import MOMENT, RARELY, AddFinalizer, Decision, Draft, Ignore, Seen, Wait
 
 
 def decide(seen: Seen) -> Decision:
@@ -31,4 +31,4 @@ def _until_expiry(seen: Seen) -> timedelta:
     if seen.claim.expires_after is None:
         return RARELY
     left = seen.claim.created + seen.claim.expires_after - seen.now
-    return min(RARELY, max(left, timedelta(seconds=1)))
+    return min(RARELY, max(left, MOMENT))

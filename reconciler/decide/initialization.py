@@ -46,6 +46,8 @@ def _missing_resource(seen: Seen, node: Node) -> Change | None:
     gpus = [names.NVIDIA_GPU] if seen.needs_gpu else []
     for name in (*wanted, *gpus):
         if not node.allocatable(name):
-            message = f"Node `{node.name}` does not offer the resource `{name}` yet: its driver or device plugin is starting"
+            message = (
+                f"Node `{node.name}` does not offer the resource `{name}` yet: its driver or device plugin is starting"
+            )
             return unknown(names.INITIALIZED, "ResourceNotRegistered", message)
     return None

@@ -8,6 +8,7 @@ from reconciler import names
 from reconciler.conditions import Change, false, shorten, true, unknown
 from reconciler.decide.action import (
     LATER,
+    MOMENT,
     SOON,
     CreatePool,
     Decision,
@@ -19,7 +20,7 @@ from reconciler.decide.action import (
     Seen,
     Wait,
 )
-from reconciler.errors import Class, Verdict, classify
+from reconciler.errors import Class, Scope, Verdict, classify
 from reconciler.nodeclaim import Claim
 from reconciler.nodepool import Ownership, Pool
 from reconciler.offerings import Offering, Refusal
@@ -27,12 +28,11 @@ from reconciler.offerings import Offering, Refusal
 UNAVAILABLE = "all requested instance types were unavailable during launch"
 """KAITO's RAG engine takes a claim with these words in a False `Launched` for hopeless, and stops waiting."""
 
-HOPELESS = ("InvalidNodeClaim", "NameConflict")
-"""Reasons of our own that time does not heal; those of Azure say so by their class."""
-
 
 def launch(seen: Seen, draft: Draft) -> Decision | None:
     """None: there is a pool, and it was launched."""
+    if seen.ending:
+        return Decision(LookAgain())
     if seen.ours:
         return _watch(seen, draft)
     if seen.pool is not None:
@@ -48,15 +48,17 @@ def _ask(seen: Seen, draft: Draft) -> Decision:
         draft.set(false(names.LAUNCHED, "InvalidNodeClaim", "; ".join(seen.problems)))
         return _refused(seen, draft)
     if not seen.running:
-        draft.set(unknown(names.LAUNCHED, "ClusterNotReady", "the cluster is stopped, starting or being upgraded: waiting"))
+        draft.set(
+            unknown(names.LAUNCHED, "ClusterNotReady", "the cluster is stopped, starting or being upgraded: waiting")
+        )
         return draft.decision(Wait(), again=LATER)
     if not seen.admitted:
         draft.set(unknown(names.LAUNCHED, "NodePoolLimitReached", _LIMIT))
         return draft.decision(Wait(), again=LATER)
     if seen.desired is None:
-        refusals = seen.choice.refusals
-        draft.set(all_refused(refusals))
-        return _refused(seen, draft, again=seen.choice.until - seen.now, reasons=refusals)
+        draft.set(summary(seen.choice.refusals))
+        hopeless = all(each.verdict.hopeless for each in seen.choice.refusals)
+        return _refused(seen, draft, seen.choice.until - seen.now, hopeless=hopeless)
     return Decision(CreatePool(seen.desired))
 
 
@@ -66,37 +68,34 @@ _LIMIT = (
 )
 
 
-def _refused(
-    seen: Seen, draft: Draft, again: timedelta = LATER, reasons: tuple[Refusal, ...] = ()
-) -> Decision:
+def _refused(seen: Seen, draft: Draft, again: timedelta = LATER, *, hopeless: bool = True) -> Decision:
     """Nothing was made, and nothing will be soon: after a while the claim is deleted, so that KAITO may think again."""
     launched = draft.condition(names.LAUNCHED)
     left = launched.since + seen.limits.launch - seen.now
-    if seen.limits.launch and left <= timedelta() and _is_hopeless(launched.reason, reasons):
+    if not seen.limits.launch or not hopeless:
+        return draft.decision(Wait(), again=max(again, MOMENT))
+    if left <= timedelta():
         return draft.decision(DeleteClaim("LaunchTimeout", launched.message))
-    soon = min(again, left) if seen.limits.launch and left > timedelta() else again
-    return draft.decision(Wait(), again=max(soon, timedelta(seconds=1)))
+    return draft.decision(Wait(), again=max(min(again, left), MOMENT))
 
 
-def _is_hopeless(reason: str, refusals: tuple[Refusal, ...]) -> bool:
-    hopeless = (Class.TERMINAL, Class.CAPACITY, Class.QUOTA)
-    return reason in HOPELESS or any(each.verdict.kind in hopeless for each in refusals)
-
-
-def all_refused(refusals: tuple[Refusal, ...]) -> Change:
-    """What the claim says while every offering that it allows is known to be refused."""
-    last = refusals[0]
+def summary(refusals: tuple[Refusal, ...]) -> Change:
+    """What the claim says while everything that it allows is known to be refused."""
+    healing = [each for each in refusals if not each.verdict.hopeless]
+    if healing:
+        return refusal(healing[0].verdict, healing[0].offering, healing[0].words)
+    first = refusals[0]
+    if first.verdict.scope is Scope.NONE and first.verdict.kind is Class.TERMINAL:
+        return refusal(first.verdict, first.offering, first.words)
     sizes = ", ".join(dict.fromkeys(each.offering.size for each in refusals))
-    return false(names.LAUNCHED, last.verdict.reason, f"{UNAVAILABLE} ({sizes}): {last.verdict.sentence}")
+    return false(names.LAUNCHED, first.verdict.reason, f"{UNAVAILABLE} ({sizes}): {first.verdict.sentence}")
 
 
 def refusal(verdict: Verdict, offering: Offering, words: str) -> Change:
-    """What the claim says after one refusal; a state that heals by itself is Unknown, as Karpenter has it."""
-    more = "" if verdict.scope.value != "nothing else" else f" ({words})"
-    message = f"{offering.size}: {verdict.sentence}{more}"
-    if verdict.kind in (Class.TERMINAL, Class.CAPACITY, Class.QUOTA):
-        return false(names.LAUNCHED, verdict.reason, message)
-    return unknown(names.LAUNCHED, verdict.reason, message)
+    """What the claim says after one refusal; what heals by itself is Unknown, as Karpenter has it."""
+    quoted = f" ({words})" if verdict.scope is Scope.NONE and words else ""
+    message = f"{offering.size}: {verdict.sentence}{quoted}"
+    return (false if verdict.hopeless else unknown)(names.LAUNCHED, verdict.reason, message)
 
 
 def creating(desired: Offering, name: str) -> Change:
@@ -106,7 +105,9 @@ def creating(desired: Offering, name: str) -> Change:
 def _occupied(seen: Seen, pool: Pool, draft: Draft) -> Decision:
     """The name is taken by what is not this claim's."""
     if seen.ownership is Ownership.OURS:
-        draft.set(unknown(names.LAUNCHED, "FormerNodePool", f"the node pool of a former claim `{pool.name}` is being deleted"))
+        draft.set(
+            unknown(names.LAUNCHED, "FormerNodePool", f"the node pool of a former claim `{pool.name}` is being deleted")
+        )
         if pool.deleting:
             return draft.decision(Wait(), again=SOON)
         return draft.decision(DeletePool(pool, pool.uid), again=SOON)
@@ -114,10 +115,12 @@ def _occupied(seen: Seen, pool: Pool, draft: Draft) -> Decision:
         draft.set(unknown(names.LAUNCHED, "FormerNodePool", f"a node pool `{pool.name}` is being deleted: waiting"))
         return draft.decision(Wait(), again=SOON)
     if seen.claim.launched:
-        return Decision(Wait(), again=LATER, notice=Notice("Warning", "NotAdopted", shorten(_NOT_ADOPTED.format(pool.name))))
+        return Decision(
+            Wait(), again=LATER, notice=Notice("Warning", "NotAdopted", shorten(_NOT_ADOPTED.format(pool.name)))
+        )
     reason, message = _CONFLICTS[seen.ownership]
     draft.set(false(names.LAUNCHED, reason, message.format(pool.name)))
-    return _refused(seen, draft)
+    return _refused(seen, draft, hopeless=seen.ownership is Ownership.FOREIGN)
 
 
 _NOT_ADOPTED = "node pool `{}` is not tagged as this claim's, so it is left alone: run `python -m reconciler adopt`"
@@ -194,7 +197,9 @@ def _failed(seen: Seen, pool: Pool, draft: Draft, verdict: Verdict) -> Decision:
 
 
 _NO_CAUSE = Verdict("LaunchFailed", "AKS failed to make the node pool and names no cause", Class.TRANSIENT)
-_TOO_SLOW = Verdict("CreateTimeout", "AKS did not finish the node pool in time; it is deleted and made again", Class.TRANSIENT)
+_TOO_SLOW = Verdict(
+    "CreateTimeout", "AKS did not finish the node pool in time; it is deleted and made again", Class.TRANSIENT
+)
 
 
 def failure_patch(claim: Claim, failures: int) -> Mapping[str, Any]:

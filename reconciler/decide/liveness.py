@@ -18,7 +18,9 @@ def expire(seen: Seen, draft: Draft) -> Decision | None:
     life = seen.claim.expires_after
     if life is None or seen.now < seen.claim.created + life:
         return None
-    return draft.decision(DeleteClaim("Expired", f"the claim is older than its `expireAfter` of {format_duration(life)}"))
+    return draft.decision(
+        DeleteClaim("Expired", f"the claim is older than its `expireAfter` of {format_duration(life)}")
+    )
 
 
 def check(seen: Seen, draft: Draft) -> Decision | None:
@@ -57,5 +59,3 @@ def release_patch(node: Node) -> Mapping[str, Any]:
     """Our finalizer off a Node."""
     kept = [each for each in node.finalizers if each != names.TERMINATION_FINALIZER]
     return {"metadata": {"finalizers": kept}}
-
-

@@ -54,7 +54,9 @@ def _missing(seen: Seen, draft: Draft, *, several: bool) -> Decision:
     if pool is not None and pool.stopped:
         draft.set(unknown(names.REGISTERED, "NodePoolStopped", f"node pool `{pool.name}` is stopped: start it"))
         return draft.decision(Wait(), again=LATER)
-    draft.set(unknown(names.REGISTERED, "NodeNotFound", f"no Node of node pool `{seen.claim.name}` has joined the cluster"))
+    draft.set(
+        unknown(names.REGISTERED, "NodeNotFound", f"no Node of node pool `{seen.claim.name}` has joined the cluster")
+    )
     since = max(draft.condition(names.REGISTERED).since, draft.condition(names.LAUNCHED).since)
     left = since + seen.limits.registration - seen.now
     if not seen.limits.registration or left > timedelta() or not seen.steady or not _settled(seen):

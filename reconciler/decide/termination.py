@@ -52,6 +52,8 @@ _WAYS_OUT = {
 
 
 def _end(seen: Seen, pool: Pool) -> Decision:
+    if seen.ending:
+        return Decision(LookAgain())
     if pool.deleting:
         return Decision(Wait(), again=LATER)
     if seen.nodes and not seen.drained:
@@ -82,4 +84,8 @@ def _may_be_ours(seen: Seen, pool: Pool) -> bool:
     if seen.ownership is Ownership.DISPUTED:
         return seen.claim.uid in marks or not marks
     machine = seen.claim.provider_id
-    return bool(machine) and seen.ownership is Ownership.FOREIGN and any(node.provider_id == machine for node in seen.nodes)
+    return (
+        bool(machine)
+        and seen.ownership is Ownership.FOREIGN
+        and any(node.provider_id == machine for node in seen.nodes)
+    )

@@ -1,0 +1,99 @@
+"""May we ask Azure now? Less than AKS allows, since other tools share the allowance, and not at all while it says wait.
+
+AKS counts per subscription and region: 60 requests at once and one per second for LIST, DELETE and GET together; a PUT
+counts per pool. A request too many is refused here at once, with the time after which to come again, so that nobody
+holds a claim in hand that changes meanwhile.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from reconciler.azure.port import AgentPools, AzureError, LostError
+from reconciler.clock import loop_time
+from reconciler.desired import Desired
+from reconciler.errors import Trouble
+from reconciler.nodepool import Cluster, Pool
+
+T = TypeVar("T")
+
+PAUSE_SECONDS = 30.0
+"""After a 429 that names no time."""
+
+
+@dataclass
+class Bucket:
+    """Tokens that come back at a rate."""
+
+    burst: float
+    rate: float
+    _tokens: float = field(init=False)
+    _at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._tokens = self.burst
+
+    def take(self, now: float) -> float:
+        """Take one, or tell how long to wait for it."""
+        self._tokens = min(self.burst, self._tokens + (now - self._at) * self.rate)
+        self._at = now
+        if self._tokens < 1:
+            return (1 - self._tokens) / self.rate
+        self._tokens -= 1
+        return 0.0
+
+
+def _nothing(*_: object) -> None:
+    pass
+
+
+@dataclass
+class ThrottledPools:
+    """The agent pools behind the allowances; `counted` hears of each request that went out."""
+
+    pools: AgentPools
+    counted: Callable[[str, str], None] = _nothing
+    waited: Callable[[float], None] = _nothing
+    """Hears of the seconds that Azure told us to wait."""
+    _reads: Bucket = field(default_factory=lambda: Bucket(20, 0.5))
+    _deletes: Bucket = field(default_factory=lambda: Bucket(30, 0.8))
+    _puts: Bucket = field(default_factory=lambda: Bucket(100, 8))
+    _paused: float = float("-inf")
+
+    async def list(self) -> list[Pool]:
+        return await self._ask("list", self._reads, self.pools.list)
+
+    async def create(self, pool: Desired) -> None:
+        await self._ask("create", self._puts, lambda: self.pools.create(pool))
+
+    async def delete(self, name: str, etag: str) -> None:
+        await self._ask("delete", self._deletes, lambda: self.pools.delete(name, etag))
+
+    async def tag(self, name: str, etag: str, tags: Mapping[str, str]) -> None:
+        await self._ask("tag", self._puts, lambda: self.pools.tag(name, etag, tags))
+
+    async def cluster(self) -> Cluster:
+        return await self._ask("cluster", self._reads, self.pools.cluster)
+
+    async def _ask(self, operation: str, bucket: Bucket, request: Callable[[], Awaitable[T]]) -> T:
+        now = loop_time()
+        wait = max(self._paused - now, 0.0) or bucket.take(now)
+        if wait > 0:
+            raise AzureError(Trouble("Throttled", "not asked: our allowance is used up"), 429, retry_after=wait)
+        try:
+            answer = await request()
+        except AzureError as error:
+            self.counted(operation, str(error.status))
+            self._heed(error)
+            raise
+        except LostError:
+            self.counted(operation, "lost")
+            raise
+        self.counted(operation, "200")
+        return answer
+
+    def _heed(self, error: AzureError) -> None:
+        if error.throttled:
+            wait = PAUSE_SECONDS if error.retry_after is None else error.retry_after
+            self.waited(wait)
+            self._paused = max(self._paused, loop_time() + wait)

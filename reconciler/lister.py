@@ -1,0 +1,117 @@
+"""What pools does the cluster have? One LIST answers for every claim.
+
+AKS allows one read per second to a whole subscription and region, so no pool is asked for by itself: a LIST every ten
+seconds while something is going on, every half minute otherwise, and sooner when a claim needs a newer one.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from reconciler.azure import AgentPools, AzureError, LostError
+from reconciler.clock import loop_time
+from reconciler.nodepool import NEVER, Cluster, Pool, Snapshot
+
+LOG = logging.getLogger(__name__)
+SHORTEST = 2.0
+"""Between two LISTs, however much is wanted."""
+FIRST_DELAY, LONGEST_DELAY = 2.0, 60.0
+CLUSTER_PERIOD, UNSTEADY_PERIOD = 300.0, 60.0
+
+
+class EmptyListError(Exception):
+    """An AKS cluster has at least one system pool, so an empty list is about something else."""
+
+
+@dataclass
+class Lister:
+    pools: AgentPools
+    changed: Callable[[Iterable[str]], None]
+    """Called after each LIST with the names of the pools that changed, and the keys that waited for it."""
+    busy: Callable[[], bool]
+    period: float
+    idle_period: float
+    snapshot: Snapshot = NEVER
+    cluster: Cluster | None = None
+    read_at: float = float("-inf")
+    """When the last LIST came that was whole."""
+    _cluster_at: float = float("-inf")
+    _steady_since: float | None = None
+    _wanted: dict[str, float] = field(default_factory=dict)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def want(self, key: str, after: float) -> None:
+        """The key waits for a LIST that begins after a time."""
+        self._wanted[key] = max(after, self._wanted.get(key, after))
+        self._wake.set()
+
+    def hurry(self) -> None:
+        """Something began: the next LIST is due by the shorter period."""
+        self._wake.set()
+
+    def steady_for(self) -> float:
+        """For how long the cluster has been running and at rest, as far as we saw; less than 0: it is not."""
+        return loop_time() - self._steady_since if self._steady_since is not None else -1.0
+
+    async def run(self) -> None:
+        failures = 0
+        while True:
+            await self._until_due()
+            try:
+                await self._read_cluster(CLUSTER_PERIOD if self._steady_since is not None else UNSTEADY_PERIOD)
+                await self._read()
+                failures = 0
+            except (AzureError, LostError, EmptyListError) as error:
+                failures += 1
+                wanted = (error.retry_after or 0.0) if isinstance(error, AzureError) else 0.0
+                LOG.warning("the node pools cannot be read", extra={"cause": str(error)})
+                await asyncio.sleep(max(wanted, min(LONGEST_DELAY, FIRST_DELAY * 2 ** (failures - 1))))
+
+    async def _until_due(self) -> None:
+        while (left := self._due() - loop_time()) > 0:
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), left)
+            except TimeoutError:
+                return
+
+    def _due(self) -> float:
+        last = self.snapshot.started
+        period = self.period if self.busy() else self.idle_period
+        return max(last + SHORTEST, min([last + period, *self._wanted.values()]))
+
+    async def _read(self) -> None:
+        started = loop_time()
+        found = await self.pools.list()
+        if not found:
+            raise EmptyListError(
+                "Azure lists no node pool at all, not even a system pool: nothing is concluded from it"
+            )
+        self._publish(Snapshot(started, {pool.name: pool for pool in found}))
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        old, self.snapshot = self.snapshot, snapshot
+        self.read_at = loop_time()
+        waited = [key for key, after in self._wanted.items() if after <= snapshot.started]
+        for key in waited:
+            del self._wanted[key]
+        self.changed({*waited, *_different(old.pools, snapshot.pools)})
+
+    async def refresh_cluster(self) -> None:
+        """Before anything is ended because of what its Nodes look like."""
+        await self._read_cluster(UNSTEADY_PERIOD)
+
+    async def _read_cluster(self, period: float) -> None:
+        if loop_time() - self._cluster_at < period:
+            return
+        self.cluster = await self.pools.cluster()
+        self._cluster_at = loop_time()
+        if not self.cluster.steady:
+            self._steady_since = None
+        elif self._steady_since is None:
+            self._steady_since = self._cluster_at
+
+
+def _different(old: Mapping[str, Pool], new: Mapping[str, Pool]) -> set[str]:
+    return {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
