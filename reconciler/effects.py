@@ -192,8 +192,8 @@ class Effects:
     async def _delete_pool(self, claim: Claim, action: DeletePool, memory: Memory, again: float | None) -> float | None:
         if action.uid != claim.uid and Claim(await self.kube.read_claim(claim.name)).uid == action.uid:
             raise ConflictError(f"the claim of node pool `{action.pool.name}` is not gone")
-        if action.failures is not None:
-            claim = await self._patch_claim(claim, dict(failure_patch(claim, action.failures)))
+        if action.failed and action.failed != claim.failed_pools:
+            claim = await self._patch_claim(claim, failure_patch(action.failed))
         if action.refused is not None:
             self.refusals.remember(*action.refused, self.clock())
             self.metrics.refused(action.refused[1].reason)
@@ -228,7 +228,7 @@ class Effects:
             if not self.sight.seen(claim).running:
                 return 60.0
         if action.forced and names.TERMINATION_ANNOTATION not in claim.annotations:
-            stamp = {**claim.annotations, names.TERMINATION_ANNOTATION: format_time(self.clock())}
+            stamp = {names.TERMINATION_ANNOTATION: format_time(self.clock())}
             claim = await self._patch_claim(claim, {"metadata": {"annotations": stamp}})
         self.recorder.warning(claim, action.reason, action.message)
         if action.reason in ("LaunchTimeout", "LaunchFailed", "RegistrationTimeout"):
@@ -265,8 +265,7 @@ class Effects:
     async def _stamp(self, claim: Claim, stamp: str) -> Claim:
         """For others to read; the deadline follows from the claim without it, so a refusal stops nothing."""
         try:
-            annotations = {**claim.annotations, names.TERMINATION_ANNOTATION: stamp}
-            return await self._patch_claim(claim, {"metadata": {"annotations": annotations}})
+            return await self._patch_claim(claim, {"metadata": {"annotations": {names.TERMINATION_ANNOTATION: stamp}}})
         except (ConflictError, GoneError):
             raise
         except KubeError as error:

@@ -16,6 +16,8 @@ from reconciler.nodepool import NEVER, Cluster, Pool, Snapshot
 LOG = logging.getLogger(__name__)
 SHORTEST = 2.0
 """Between two LISTs, however much is wanted."""
+TICK = 0.001
+"""A LIST that begins at the very moment of a request may have come before it."""
 FIRST_DELAY, LONGEST_DELAY = 2.0, 60.0
 CLUSTER_PERIOD, UNSTEADY_PERIOD = 300.0, 60.0
 
@@ -79,7 +81,7 @@ class Lister:
     def _due(self) -> float:
         last = self.snapshot.started
         period = self.period if self.busy() else self.idle_period
-        return max(last + SHORTEST, min([last + period, *self._wanted.values()]))
+        return max(last + SHORTEST, min([last + period, *(after + TICK for after in self._wanted.values())]))
 
     async def _read(self) -> None:
         started = loop_time()
@@ -93,7 +95,7 @@ class Lister:
     def _publish(self, snapshot: Snapshot) -> None:
         old, self.snapshot = self.snapshot, snapshot
         self.read_at = loop_time()
-        waited = [key for key, after in self._wanted.items() if after <= snapshot.started]
+        waited = [key for key, after in self._wanted.items() if after < snapshot.started]
         for key in waited:
             del self._wanted[key]
         self.changed({*waited, *_different(old.pools, snapshot.pools)})

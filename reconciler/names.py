@@ -42,7 +42,7 @@ NVIDIA_GPU = "nvidia.com/gpu"
 UID_LABEL = "kaitops.dev/nodeclaim-uid"
 """On the pool and its Nodes: a second mark beside the tags, which `az aks nodepool update --tags` replaces as a whole."""
 FAILURES_ANNOTATION = "kaitops.dev/failed-node-pools"
-"""On a claim: how many pools of it failed. A pool that failed is deleted, and its tags with it."""
+"""On a claim: when each pool of it that failed was made. Such a pool is deleted, and its tags with it."""
 
 TAG_MANAGED_BY = "kaitops-managed-by"
 MANAGED_BY = "kaitops-reconciler"

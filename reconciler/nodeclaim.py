@@ -128,9 +128,9 @@ class Claim:
         return _span(self.spec.get("terminationGracePeriod"))
 
     @property
-    def failures(self) -> int:
-        text = self.annotations.get(names.FAILURES_ANNOTATION, "0")
-        return int(text) if text.isdecimal() else 0
+    def failed_pools(self) -> tuple[str, ...]:
+        """When each pool of it that failed was made: to count one twice does no harm."""
+        return tuple(each for each in self.annotations.get(names.FAILURES_ANNOTATION, "").split(",") if each)
 
     def values(self, key: str) -> tuple[str, ...] | None:
         """The values that every requirement of a key allows, in the order of the first `In`; None: it is left open.

@@ -105,8 +105,8 @@ class DeletePool(Action):
     uid: str
     refused: tuple[Offering, Verdict] | None = None
     """What its failure teaches about the offering."""
-    failures: int | None = None
-    """Write this count on the claim first."""
+    failed: tuple[str, ...] = ()
+    """Write this on the claim first: when each pool of it that failed was made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """Launched: is there a pool for the claim, and if not, what is in its way?"""
 
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -21,7 +20,6 @@ from reconciler.decide.action import (
     Wait,
 )
 from reconciler.errors import Class, Scope, Verdict, classify
-from reconciler.nodeclaim import Claim
 from reconciler.nodepool import Ownership, Pool
 from reconciler.offerings import Offering, Refusal
 
@@ -179,18 +177,18 @@ def _creating(seen: Seen, pool: Pool, draft: Draft) -> Decision:
 
 def _failed(seen: Seen, pool: Pool, draft: Draft, verdict: Verdict) -> Decision:
     """Keep what it taught, then delete it; after some of them KAITO shall think again."""
-    failures = seen.claim.failures + 1
+    failed = tuple(dict.fromkeys((*seen.claim.failed_pools, pool.tags[names.TAG_CREATED])))
     offering = Offering(pool.size, pool.zones, pool.spot)
     words = pool.error.message if pool.error else "no cause is known"
     change = refusal(verdict, offering, words)
     draft.set(Change(change.type, "False", change.reason, change.message))
-    if failures >= seen.limits.attempts:
+    if len(failed) >= seen.limits.attempts:
         return draft.decision(
             DeleteClaim("LaunchFailed", draft.condition(names.LAUNCHED).message),
             notice=Notice("Warning", verdict.reason, draft.condition(names.LAUNCHED).message),
         )
     return draft.decision(
-        DeletePool(pool, pool.uid, (offering, verdict), failures),
+        DeletePool(pool, pool.uid, (offering, verdict), failed),
         again=SOON,
         notice=Notice("Warning", verdict.reason, draft.condition(names.LAUNCHED).message),
     )
@@ -202,6 +200,6 @@ _TOO_SLOW = Verdict(
 )
 
 
-def failure_patch(claim: Claim, failures: int) -> Mapping[str, Any]:
-    """The count on the claim: it outlives the pool that failed."""
-    return {"metadata": {"annotations": {**claim.annotations, names.FAILURES_ANNOTATION: str(failures)}}}
+def failure_patch(failed: tuple[str, ...]) -> dict[str, Any]:
+    """On the claim: it outlives the pool that failed."""
+    return {"metadata": {"annotations": {names.FAILURES_ANNOTATION: ",".join(failed)}}}

@@ -106,7 +106,7 @@ class World:
         self.start = asyncio.get_running_loop().time()
         self.kube = FakeKube(self.now)
         self.aks = SimulatedAks(delays)
-        self.machines = Machines(self.aks, self.kube, self.now)
+        self.machines = Machines(self.aks, self.kube, self.now, period=2.0)
         self.processes: list[Process] = []
         self._task = asyncio.create_task(self.machines.run())
 
