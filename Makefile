@@ -53,7 +53,7 @@ bench: $(VENV)/.dev ## measure the generator beside its peers and print the tabl
 	@$(BIN)/python -m tests.bench
 
 lock: $(UV) ## resolve requirements/*.in again into hashed locks
-	@for name in uv run dev tools bench e2e; do \
+	@for name in uv run dev reconciler tools bench e2e; do \
 	  $(UV) pip compile -q --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 \
 	    "requirements/$$name.in" -o "requirements/$$name.txt"; done
 
@@ -73,8 +73,9 @@ $(VENV)/.run: requirements/run.txt pyproject.toml $(UV)
 	@$(BIN)/python -m compileall -q generator
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+$(VENV)/.dev: requirements/dev.txt requirements/reconciler.txt $(VENV)/.run
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install -q --compile-bytecode --require-hashes -r requirements/dev.txt
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install -q --compile-bytecode --require-hashes -r requirements/reconciler.txt
 	@touch $@
 
 $(VENV)/.e2e: requirements/e2e.txt $(VENV)/.dev

@@ -34,7 +34,9 @@ def main(arguments: Sequence[str]) -> int:
 def _look(command: str, rest: Sequence[str]) -> int:
     from reconciler import adopt, look  # noqa: PLC0415 -- the long-running command never needs them
 
-    return asyncio.run((look.orphans if command == "orphans" else adopt.adopt)(rest, os.environ))
+    if command == "orphans":
+        return asyncio.run(look.orphans(rest, os.environ))
+    return asyncio.run(adopt.adopt(rest, os.environ))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Which pools of ours belong to no claim any more, and which of them may be deleted now?
 
 The second net under the finalizers, for what no finalizer can hold: a claim whose finalizer somebody removed by hand, a
-request that took effect after everybody had given it up. Deleting pools that nobody watches is dangerous, so it has brakes:
-seen in two searches, old enough, few at once, and nothing at all while the list of claims looks wrong.
+request that took effect after everybody had given it up. Deleting pools that nobody watches is dangerous, so it has
+brakes: seen in two searches, old enough, few at once, and nothing at all while the list of claims looks wrong.
 """
 
 import asyncio

@@ -85,7 +85,7 @@ def _size_problems(claim: Claim) -> Iterator[str]:
 
 def _place_problems(claim: Claim, node_class: NodeClass, location: str) -> Iterator[str]:
     kinds = claim.values(names.CAPACITY_TYPE_LABEL)
-    if kinds is not None and not set(kinds) <= {"spot", "on-demand"} or kinds == ():
+    if (kinds is not None and not set(kinds) <= {"spot", "on-demand"}) or kinds == ():
         yield f"`{names.CAPACITY_TYPE_LABEL}` must be `spot` or `on-demand`"
     if "spot" in (kinds or (node_class.capacity_type,)) and node_class.capacity_reservation_group_id:
         yield "a capacity reservation serves no spot node: allow only `on-demand`, or use a node class without one"

@@ -1,7 +1,7 @@
 """Which pods must leave a Node before its machine is taken, and in which order? Pure; the Eviction API does the asking.
 
-Karpenter's order: what is not critical, then its daemons, then what is critical, then those daemons; a group begins when
-the one before is gone. Pods that stay whatever happens do not count.
+Karpenter's order: what is not critical, then its daemons, then what is critical, then those daemons; a group begins
+when the one before is gone. Pods that stay whatever happens do not count.
 """
 
 from collections.abc import Iterable, Mapping

@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 _DURATION = re.compile(r"(?:\d+(?:h|m|s))+")
 _PART = re.compile(r"(\d+)([hms])")
@@ -45,13 +45,10 @@ def parse_quantity(text: str | int) -> Decimal:
         ValueError: the text is no quantity.
     """
     match = _QUANTITY.fullmatch(str(text))
-    try:
-        if match is None:
-            raise InvalidOperation
-        number, unit = Decimal(match[1]), match[2] or ""
-    except InvalidOperation:
-        raise ValueError(f"`{text}` is no quantity: write it as in `100Gi`") from None
+    if match is None or match[1].count(".") > 1 or not match[1].strip("+-."):
+        raise ValueError(f"`{text}` is no quantity: write it as in `100Gi`")
+    number, unit = Decimal(match[1]), match[2] or ""
     if unit in _BINARY:
         return number * _BINARY[unit]
-    power = _DECIMAL[unit] if unit in _DECIMAL else int(unit[1:])
+    power: int = _DECIMAL[unit] if unit in _DECIMAL else int(unit[1:])
     return number.scaleb(power)

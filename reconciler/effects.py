@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 
 from reconciler import names
 from reconciler.azure import AgentPools, AzureError, LostError
@@ -19,8 +20,8 @@ from reconciler.decide.action import (
     Decision,
     DeleteClaim,
     DeletePool,
-    Drain,
     Draft,
+    Drain,
     DropFinalizer,
     Ignore,
     LookAgain,
@@ -92,42 +93,45 @@ class Effects:
         match action:
             case LookAgain():
                 self.lister.want(claim.name, self.sight.needed(claim, memory))
-                return None
+                again = None
             case AddFinalizer():
-                await self._patch_claim(
-                    claim, {"metadata": {"finalizers": [*claim.finalizers, names.TERMINATION_FINALIZER]}}
-                )
-                memory.uncertain = max(memory.uncertain, loop_time())
-                return 0.0
+                again = await self._add_finalizer(claim, memory)
             case CreatePool():
-                return await self._create(claim, action, memory)
+                again = await self._create(claim, action, memory)
             case DeletePool():
-                return await self._delete_pool(claim, action, memory, again)
+                again = await self._delete_pool(claim, action, memory, again)
             case DeleteClaim():
-                return await self._delete_claim(claim, action)
+                again = await self._delete_claim(claim, action)
             case PatchNode(node, patch):
-                await self._patch_node(node, dict(patch))
-                return 0.0
+                again = await self._patch_node(node, dict(patch))
             case RemoveNode(node):
-                return await self._remove_node(node)
+                again = await self._remove_node(node)
             case Drain():
-                return await self._drain(claim, action, memory)
+                again = await self._drain(claim, action, memory)
             case DropFinalizer():
-                kept = [each for each in claim.finalizers if each != names.TERMINATION_FINALIZER]
-                await self._patch_claim(claim, {"metadata": {"finalizers": kept}})
-                self.memories.forget(claim.uid)
-                return None
-            case _:
-                return again
+                await self._drop_finalizer(claim)
+                again = None
+        return again
+
+    async def _add_finalizer(self, claim: Claim, memory: Memory) -> float:
+        await self._patch_claim(claim, {"metadata": {"finalizers": [*claim.finalizers, names.TERMINATION_FINALIZER]}})
+        memory.uncertain = max(memory.uncertain, loop_time())
+        return 0.0
+
+    async def _drop_finalizer(self, claim: Claim) -> None:
+        kept = [each for each in claim.finalizers if each != names.TERMINATION_FINALIZER]
+        await self._patch_claim(claim, {"metadata": {"finalizers": kept}})
+        self.memories.forget(claim.uid)
 
     async def _patch_claim(self, claim: Claim, patch: Object) -> Claim:
         body = await self.kube.patch_claim(claim.name, claim.version, patch)
         self.mirror.claims.learn(claim.version, body)
         return Claim(body)
 
-    async def _patch_node(self, node: Node, patch: Object) -> None:
+    async def _patch_node(self, node: Node, patch: Object) -> float:
         body = await self.kube.patch_node(node.name, node.version, patch)
         self.mirror.nodes.learn(node.version, body)
+        return 0.0
 
     async def _is_as_seen(self, claim: Claim) -> bool:
         """Read the claim past every cache: a cache may be a minute old, and this is about money."""
@@ -167,7 +171,7 @@ class Effects:
             memory.uncertain = loop_time()
             self.lister.want(claim.name, memory.uncertain)
             return None
-        memory.uncertain = loop_time() if error.status < 500 else memory.uncertain  # noqa: PLR2004 -- HTTP's own number
+        memory.uncertain = loop_time() if error.status < HTTPStatus.INTERNAL_SERVER_ERROR else memory.uncertain
         verdict, now = classify(error.trouble), self.clock()
         if error.throttled or verdict.kind is Class.THROTTLED:
             return error.retry_after or verdict.hold.total_seconds()
@@ -201,7 +205,7 @@ class Effects:
         try:
             await self.pools.delete(action.pool.name, action.pool.etag)
         except AzureError as error:
-            return self._delete_refused(claim, memory, error, again)
+            return self._delete_refused(claim, error, again)
         finally:
             memory.uncertain = max(memory.uncertain, loop_time())
             self.lister.want(claim.name, loop_time())
@@ -209,7 +213,7 @@ class Effects:
         self.recorder.normal(claim, "NodePoolDeleting", f"node pool `{action.pool.name}` is being deleted")
         return again
 
-    def _delete_refused(self, claim: Claim, memory: Memory, error: AzureError, again: float | None) -> float | None:
+    def _delete_refused(self, claim: Claim, error: AzureError, again: float | None) -> float | None:
         LOG.warning(
             "node pool not deleted",
             extra={"claim": claim.name, "cause": str(error), "correlation": error.correlation},

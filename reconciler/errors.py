@@ -1,8 +1,8 @@
 """What does an error of Azure mean for a claim, and what can a person do about it?
 
 One ordered table: the first row that matches decides, so texts of quota stand before the plain `OperationNotAllowed`,
-which also says that another operation runs. Azure tells the same error in two shapes, the body of an answer and a pool's
-`provisioningError`, and hides the cause in details under an outer code; both are read as one `Trouble`.
+which also says that another operation runs. Azure tells the same error in two shapes, the body of an answer and a
+pool's `provisioningError`, and hides the cause in details under an outer code; both are read as one `Trouble`.
 """
 
 import re
@@ -91,7 +91,8 @@ TABLE = (
         "LowPriorityCores",
         Verdict(
             "SpotQuotaExceeded",
-            "the region's quota of spot cores is used up: ask for more `LowPriorityCores` in the subscription's quotas, or"
+            "the region's quota of spot cores is used up: ask for more `LowPriorityCores` in the subscription's"
+            " quotas, or"
             " allow capacity type `on-demand`",
             Class.QUOTA,
             Scope.SPOT,
@@ -103,7 +104,8 @@ TABLE = (
         r"Family Cores quota.*Current Limit: 0\b|Current Limit: 0\b.*Family Cores quota",
         Verdict(
             "FamilyQuotaZero",
-            "the subscription has no quota at all for this VM family in this region: ask for it in the subscription's quotas,"
+            "the subscription has no quota at all for this VM family in this region: ask for it in the"
+            " subscription's quotas,"
             " or choose another instance type",
             Class.QUOTA,
             Scope.FAMILY,
@@ -115,7 +117,8 @@ TABLE = (
         "Family Cores quota",
         Verdict(
             "FamilyQuotaExceeded",
-            "the quota of this VM family in this region is used up: ask for more in the subscription's quotas, or free a node",
+            "the quota of this VM family in this region is used up: ask for more in the subscription's quotas, or"
+            " free a node",
             Class.QUOTA,
             Scope.FAMILY,
             10 * MINUTE,
@@ -126,7 +129,8 @@ TABLE = (
         "Total Regional Cores quota",
         Verdict(
             "RegionalQuotaExceeded",
-            "the quota of all cores in this region is used up: ask for more `Total Regional Cores` in the subscription's quotas,"
+            "the quota of all cores in this region is used up: ask for more `Total Regional Cores` in the"
+            " subscription's quotas,"
             " or free a node",
             Class.QUOTA,
             hold=10 * MINUTE,
@@ -148,7 +152,8 @@ TABLE = (
         "",
         Verdict(
             "SkuNotAvailable",
-            "this size is not sold to the subscription in this region or these zones: choose another size, zone or region, or ask"
+            "this size is not sold to the subscription in this region or these zones: choose another size, zone or"
+            " region, or ask"
             " Azure's support to lift the restriction",
             Class.CAPACITY,
             Scope.SIZE,
@@ -255,7 +260,8 @@ TABLE = (
         "",
         Verdict(
             "AuthorizationFailed",
-            "the reconciler's identity lacks a right on the cluster, its subnet or its capacity reservation: assign its role"
+            "the reconciler's identity lacks a right on the cluster, its subnet or its capacity reservation: assign"
+            " its role"
             " again; it tries again by itself",
             Class.TRANSIENT,
             hold=5 * MINUTE,
@@ -266,7 +272,8 @@ TABLE = (
         "",
         Verdict(
             "AuthenticationFailed",
-            "Azure does not accept the reconciler's credential: check its client id, tenant and federated credential; it tries"
+            "Azure does not accept the reconciler's credential: check its client id, tenant and federated"
+            " credential; it tries"
             " again by itself",
             Class.TRANSIENT,
             hold=MINUTE,
@@ -277,7 +284,8 @@ TABLE = (
         "",
         Verdict(
             "BootstrapFailed",
-            "the machine started and did not become a node: check outbound access, image pulls and the GPU driver; its pool is"
+            "the machine started and did not become a node: check outbound access, image pulls and the GPU driver;"
+            " its pool is"
             " deleted and made again",
             Class.TRANSIENT,
         ),
@@ -287,7 +295,8 @@ TABLE = (
         "vmssCSE",
         Verdict(
             "BootstrapFailed",
-            "the node's start script failed: check outbound access, image pulls and the GPU driver; its pool is deleted and"
+            "the node's start script failed: check outbound access, image pulls and the GPU driver; its pool is"
+            " deleted and"
             " made again",
             Class.TRANSIENT,
         ),
@@ -364,7 +373,8 @@ TABLE = (
         "",
         Verdict(
             "ClusterNotFound",
-            "Azure knows no such cluster: check subscription, resource group and cluster name in the reconciler's settings",
+            "Azure knows no such cluster: check subscription, resource group and cluster name in the reconciler's"
+            " settings",
             Class.TRANSIENT,
             hold=MINUTE,
         ),

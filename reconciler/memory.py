@@ -1,6 +1,7 @@
 """What does this process remember of a claim beyond the API server and Azure? All of it may be lost at any time.
 
-Losing it costs a LIST or a refused request more, never a pool: what must outlive the process is on the claim or the pool.
+Losing it costs a LIST or a refused request more, never a pool: what must outlive the process is on the claim or the
+pool.
 """
 
 from dataclasses import dataclass, field

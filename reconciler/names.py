@@ -40,7 +40,7 @@ AGENT_POOL_LABELS = ("kubernetes.azure.com/agentpool", "agentpool")
 NVIDIA_GPU = "nvidia.com/gpu"
 
 UID_LABEL = "kaitops.dev/nodeclaim-uid"
-"""On the pool and its Nodes: a second mark beside the tags, which `az aks nodepool update --tags` replaces as a whole."""
+"""On the pool and its Nodes: a second mark, for `az aks nodepool update --tags` replaces all tags."""
 FAILURES_ANNOTATION = "kaitops.dev/failed-node-pools"
 """On a claim: when each pool of it that failed was made. Such a pool is deleted, and its tags with it."""
 

@@ -20,13 +20,16 @@ IMAGE_FAMILIES = {"ubuntu": "Ubuntu", "azurelinux": "AzureLinux"}
 """KAITO's annotation, in lower case, and the OS SKU that it stands for."""
 
 _SUBNET = re.compile(
-    r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.Network/virtualNetworks/[^/]+/subnets/.+", re.I
+    r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.Network/virtualNetworks/[^/]+/subnets/.+",
+    re.IGNORECASE,
 )
 _RESERVATION = re.compile(
-    r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.Compute/capacityReservationGroups/[^/]+", re.I
+    r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.Compute/capacityReservationGroups/[^/]+",
+    re.IGNORECASE,
 )
 _TAINT = re.compile(r"[\w./-]+(=[\w.-]*)?:(NoSchedule|PreferNoSchedule|NoExecute)")
 _TAG_ILLEGAL = re.compile(r"[<>%&\\?/]")
+_TAG_LIMIT = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def problems(found: NodeClass) -> Iterator[str]:
     if found.capacity_reservation_group_id and not _RESERVATION.fullmatch(found.capacity_reservation_group_id):
         yield "`capacity_reservation_group_id` is not the resource id of a capacity reservation group"
     if found.capacity_reservation_group_id and found.capacity_type == "spot":
-        yield "`capacity_reservation_group_id` cannot serve spot nodes: leave it out, or set `capacity_type` to `on-demand`"
+        yield "`capacity_reservation_group_id` cannot serve spot nodes: leave it out, or make them `on-demand`"
     yield from _list_problems(found)
 
 
@@ -79,7 +82,7 @@ def _list_problems(found: NodeClass) -> Iterator[str]:
         if not _TAINT.fullmatch(taint):
             yield f"`taints` holds `{taint}`: write `key=value:effect`"
     for tag in found.tags:
-        if tag.startswith("kaitops-") or _TAG_ILLEGAL.search(tag) or len(tag) > 512:
+        if tag.startswith("kaitops-") or _TAG_ILLEGAL.search(tag) or len(tag) > _TAG_LIMIT:
             yield f"`tags` holds `{tag}`: Azure forbids `<>%&\\?/` in names, and `kaitops-` is ours"
     if found.os_disk_gib < 0:
         yield f"`os_disk_gib` is `{found.os_disk_gib}`: it is 0 or a number of GiB"
@@ -103,7 +106,7 @@ def read_classes(path: Path, default: NodeClass) -> tuple[dict[str, NodeClass], 
 def _read_class(body: dict[str, Any], default: NodeClass) -> tuple[NodeClass, list[str]]:
     known = {each.name: getattr(default, each.name) for each in fields(NodeClass)}
     wrong = [f"`{key}` is no field: there are {', '.join(known)}" for key in body if key not in known]
-    values = {}
+    values: dict[str, Any] = {}
     for key in known.keys() & body.keys():
         value = tuple(str(each) for each in body[key]) if isinstance(body[key], list) else body[key]
         if type(value) is not type(known[key]):

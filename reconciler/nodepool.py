@@ -1,8 +1,8 @@
 """What does AKS have under a claim's name, and whose is it?
 
 A pool has the name of its claim, and that proves nothing: names come again. What proves it is the claim's UID, in a tag
-and in a node label. The tags alone are what people and policies overwrite, so a pool that has lost some of them is neither
-ours to delete nor a reason to let its claim go: it is disputed, until a person says.
+and in a node label. The tags alone are what people and policies overwrite, so a pool that has lost some of them is
+neither ours to delete nor a reason to let its claim go: it is disputed, until a person says.
 """
 
 from collections.abc import Mapping

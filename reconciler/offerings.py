@@ -1,7 +1,8 @@
 """Which instance type is asked for next, and what was refused a while ago?
 
-Azure's refusals hold for more than the pool that met them: a family without quota has none for the next claim either. What
-was refused is left alone until its time is over, so that a claim goes on to its next choice and nobody asks in a loop.
+Azure's refusals hold for more than the pool that met them: a family without quota has none for the next claim either.
+What was refused is left alone until its time is over, so that a claim goes on to its next choice and nobody asks in a
+loop.
 """
 
 import re

@@ -12,12 +12,14 @@ from reconciler.azure import AgentPools
 from reconciler.azure.throttle import ThrottledPools
 from reconciler.clock import loop_time, wall_clock
 from reconciler.controller import Controller
+from reconciler.errors import Trouble
 from reconciler.kube.api import KubeApi, Transport, configure
 from reconciler.metrics import Metrics
 from reconciler.runtime.elector import Elector
 from reconciler.serve import serving
 from reconciler.settings import Settings
-from reconciler.simulate import Machines, SimulatedAks
+from reconciler.simulate import Delays, Machines, SimulatedAks
+from reconciler.simulate.writer import ApiNodeWriter
 from reconciler.telemetry import Telemetry
 
 LOG = logging.getLogger(__name__)
@@ -36,7 +38,7 @@ async def run(settings: Settings) -> int:
         kube = KubeApi(configuration, settings.lease_namespace, settings.lease_name, wall_clock)
         stack.push_async_callback(kube.close)
         metrics = Metrics()
-        pools = await stack.enter_async_context(azure(settings, configuration))
+        pools = await stack.enter_async_context(azure(settings))
         throttled = ThrottledPools(pools, metrics.counted, metrics.waited)
         elector = _elector(settings, kube)
         may_write = (lambda: elector.may_write) if elector else (lambda: True)
@@ -61,11 +63,11 @@ async def _until_stopped(controller: Controller, elector: Elector | None, teleme
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    watching = asyncio.create_task(controller.watch())
-    leading = asyncio.create_task(_lead(controller, elector))
-    measuring = asyncio.create_task(_measure_lag(telemetry))
-    stopping = asyncio.create_task(stop.wait())
-    tasks = (watching, leading, measuring, stopping)
+    watching: asyncio.Task[object] = asyncio.create_task(controller.watch())
+    leading: asyncio.Task[object] = asyncio.create_task(_lead(controller, elector))
+    measuring: asyncio.Task[object] = asyncio.create_task(_measure_lag(telemetry))
+    stopping: asyncio.Task[object] = asyncio.create_task(stop.wait())
+    tasks: tuple[asyncio.Task[object], ...] = (watching, leading, measuring, stopping)
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     # The work ends before the lease is given back, which `_lead` does last.
     for task in (leading, measuring, stopping, watching):
@@ -99,10 +101,10 @@ async def _measure_lag(telemetry: Telemetry) -> None:
 
 
 @asynccontextmanager
-async def azure(settings: Settings, configuration: object) -> AsyncIterator[AgentPools]:
+async def azure(settings: Settings) -> AsyncIterator[AgentPools]:
     """The Azure that the settings ask for; the simulated one brings its Nodes."""
     if settings.azure == "simulated":
-        async with _simulated(settings, configuration) as pools:
+        async with _simulated(settings) as pools:
             yield pools
         return
     # The SDK and the sign-in take half of the start-up time; a laptop's demo does without.
@@ -117,12 +119,17 @@ async def azure(settings: Settings, configuration: object) -> AsyncIterator[Agen
             await arm.close()
 
 
-@asynccontextmanager
-async def _simulated(settings: Settings, configuration: object) -> AsyncIterator[SimulatedAks]:
-    from reconciler.simulate.writer import ApiNodeWriter  # noqa: PLC0415 -- only here
+def _fault(code: str | None) -> Trouble | None:
+    return Trouble(code, "as `--simulated-faults` asks") if code else None
 
-    aks = SimulatedAks(limit=settings.pool_limit)
-    transport = Transport(configuration)
+
+@asynccontextmanager
+async def _simulated(settings: Settings) -> AsyncIterator[SimulatedAks]:
+    delays = Delays().faster(settings.simulated_speed)
+    faults = settings.simulated_faults
+    aks = SimulatedAks(delays, settings.pool_limit, fail=lambda pool: _fault(faults.get(pool.offering.size)))
+    own = settings.simulated_kubeconfig
+    transport = Transport(await configure(own or settings.kubeconfig, "" if own else settings.context))
     machines = asyncio.create_task(Machines(aks, ApiNodeWriter(transport), wall_clock).run())
     try:
         yield aks

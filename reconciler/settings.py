@@ -1,7 +1,7 @@
 """What is the reconciler told at its start? Each setting is a flag and a variable, and all are judged together.
 
-`--list-period 10s` is `RECONCILER_LIST_PERIOD=10s`; the flag wins. A wrong value never stops the others from being read,
-so one start shows everything that has to be corrected.
+`--list-period 10s` is `RECONCILER_LIST_PERIOD=10s`; the flag wins. A wrong value never stops the others from being
+read, so one start shows everything that has to be corrected.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from reconciler.duration import parse_duration
 from reconciler.nodeclass import NodeClass, read_classes
 
 PREFIX = "RECONCILER_"
+ANYWHERE = "0.0.0.0"  # noqa: S104 -- kubelet and Prometheus come from outside the pod
 
 
 class SettingsError(Exception):
@@ -119,11 +120,18 @@ class Settings:
     sweep_period: float = _setting("time between two searches for orphans", "2m", _seconds)
     orphan_age: timedelta = _setting("how old an orphan must be to be deleted", "10m", parse_duration)
     sweep_limit: int = _setting("orphans deleted in one search", "5", _whole(0, 100))
+    simulated_speed: int = _setting("how many times faster than itself the simulated Azure is", "1", _whole(1, 1000))
+    simulated_faults: Mapping[str, str] = _setting(
+        "sizes that the simulated Azure fails to make, and with what, as in `Standard_D4s_v5=AllocationFailed`",
+        "",
+        _tags,
+    )
+    simulated_kubeconfig: str = _setting("kubeconfig with which simulated machines write Nodes; empty: the same", "")
     prices: str = _setting("file with USD per hour of sizes: a mapping, or the catalog's `skus.yaml`", "")
 
     metrics_port: int = _setting("port of /metrics; 0: any free one", "8080", _whole(0, 65535))
     health_port: int = _setting("port of /livez and /readyz; 0: any free one", "8081", _whole(0, 65535))
-    bind: str = _setting("address of both ports", "0.0.0.0")  # noqa: S104 -- kubelet and Prometheus come from outside the pod
+    bind: str = _setting("address of both ports", ANYWHERE)
     log_level: str = _setting("least level that is logged", "info", _choice("debug", "info", "warning", "error"))
 
     node_classes: str = _setting("file of node classes; the flags below are what a class leaves out", "")

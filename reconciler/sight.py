@@ -47,7 +47,8 @@ class Sight:
         node_class = self.settings.node_class(claim.node_class)
         wrong = tuple(problems(claim, node_class, self.settings.location))
         choice = Choice(None) if wrong else self._choose(claim, memory)
-        wanted = choice.offering and desired(claim, choice.offering, node_class, self.cluster_id, now)
+        offering = choice.offering
+        wanted = desired(claim, offering, node_class, self.cluster_id, now) if offering else None
         size = pool.size if pool else ""
         return Seen(
             claim=claim,

@@ -2,12 +2,14 @@
 
 No poller of the SDK is used: each would ask for its own operation every few seconds, and AKS allows two such reads a
 second to a whole subscription. A request is over when Azure accepted it; the LIST tells the rest. The SDK retries
-nothing either: back-off is the queue's, and a silent second PUT after a lost answer would look like somebody else's pool.
+nothing either: back-off is the queue's, and a silent second PUT after a lost answer would look like somebody else's
+pool.
 """
 
 import json
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from azure.core import MatchConditions
@@ -31,7 +33,6 @@ from reconciler.nodepool import Cluster, Pool
 
 T = TypeVar("T")
 REQUEST_SECONDS = 60
-NOT_FOUND = 404
 
 
 def arm_client(credential: AsyncTokenCredential, subscription: str, **options: Any) -> ContainerServiceClient:
@@ -52,14 +53,14 @@ class ArmPools:
 
     def __init__(self, client: ContainerServiceClient, group: str, cluster: str) -> None:
         self._client = client
-        self._place = (group, cluster)
+        self._place: dict[str, Any] = {"resource_group_name": group, "resource_name": cluster}
 
     async def close(self) -> None:
         await self._client.close()
 
     async def list(self) -> list[Pool]:
         async def every() -> list[Pool]:
-            pages = self._client.agent_pools.list(*self._place, **_request())
+            pages = self._client.agent_pools.list(**self._place, **_request())
             return [read_pool(pool.as_dict()) async for pool in pages]
 
         return await _ask(every)
@@ -67,9 +68,9 @@ class ArmPools:
     async def create(self, pool: Desired) -> None:
         async def begin() -> None:
             await self._client.agent_pools.begin_create_or_update(
-                *self._place,
-                pool.name,
-                body(pool),
+                **self._place,
+                agent_pool_name=pool.name,
+                parameters=body(pool),
                 match_condition=MatchConditions.IfMissing,
                 polling=False,
                 **_request(),
@@ -81,24 +82,26 @@ class ArmPools:
         match: dict[str, Any] = {"etag": etag, "match_condition": MatchConditions.IfNotModified} if etag else {}
 
         async def begin() -> None:
-            await self._client.agent_pools.begin_delete(*self._place, name, polling=False, **match, **_request())
+            await self._client.agent_pools.begin_delete(
+                **self._place, agent_pool_name=name, polling=False, **match, **_request()
+            )
 
         try:
             await _ask(begin)
         except AzureError as error:
-            if error.status != NOT_FOUND and "Agent Pool not found" not in error.trouble.message:
+            if error.status != HTTPStatus.NOT_FOUND and "Agent Pool not found" not in error.trouble.message:
                 raise
 
     async def tag(self, name: str, etag: str, tags: Mapping[str, str]) -> None:
         """The pool as it is, with more tags: AKS changes tags in place."""
 
         async def begin() -> None:
-            found = await self._client.agent_pools.get(*self._place, name, **_request())
+            found = await self._client.agent_pools.get(**self._place, agent_pool_name=name, **_request())
             found.tags = {**(found.tags or {}), **tags}
             await self._client.agent_pools.begin_create_or_update(
-                *self._place,
-                name,
-                found,
+                **self._place,
+                agent_pool_name=name,
+                parameters=found,
                 etag=etag or found.e_tag or "",
                 match_condition=MatchConditions.IfNotModified,
                 polling=False,
@@ -109,7 +112,7 @@ class ArmPools:
 
     async def cluster(self) -> Cluster:
         async def get() -> Cluster:
-            found = await self._client.managed_clusters.get(*self._place, **_request())
+            found = await self._client.managed_clusters.get(**self._place, **_request())
             power = found.power_state.code if found.power_state else "Running"
             return Cluster(str(power), str(found.provisioning_state or "Succeeded"))
 
@@ -138,7 +141,7 @@ async def _ask(request: Callable[[], Awaitable[T]]) -> T:
 
 
 def _refusal(error: HttpResponseError) -> AzureError:
-    headers = error.response.headers if error.response is not None else {}
+    headers: Mapping[str, str] = getattr(error.response, "headers", {})
     wait = headers.get("Retry-After", "")
     return AzureError(
         _trouble(error),
@@ -151,19 +154,18 @@ def _refusal(error: HttpResponseError) -> AzureError:
 def _trouble(error: HttpResponseError) -> Trouble:
     """AKS puts code and message below `error`, or at the top; the SDK reads only the first kind."""
     text = error.response.text() if error.response is not None else ""
-    try:
-        found = json_object(text)
-    except ValueError:
-        found = {}
+    found = _json_object(text)
     found = found.get("error", found)
     return read_trouble(found) if "code" in found else Trouble(str(error.status_code or ""), _line(error))
 
 
-def json_object(text: str) -> dict[str, Any]:
-    found = json.loads(text)
-    if not isinstance(found, dict):
-        raise ValueError("no object")
-    return found
+def _json_object(text: str) -> dict[str, Any]:
+    """Empty where the text is none: a proxy's page, or nothing."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _line(error: Exception) -> str:

@@ -12,18 +12,20 @@ def credential(settings: Settings) -> AsyncTokenCredential:
     Raises:
         SettingsError: workload identity is not set up for this pod.
     """
-    client = {"client_id": settings.client_id} if settings.client_id else {}
+    client = settings.client_id or None
     if settings.credential == "cli":
         return AzureCliCredential()
     if settings.credential == "managed-identity":
-        return ManagedIdentityCredential(**client)
+        return ManagedIdentityCredential(client_id=client)
     try:
-        return WorkloadIdentityCredential(**client)
+        return WorkloadIdentityCredential(client_id=client)
     except ValueError as error:
-        raise SettingsError(
-            [
-                "`--credential workload-identity` needs `AZURE_CLIENT_ID`, `AZURE_TENANT_ID` and"
-                " `AZURE_FEDERATED_TOKEN_FILE`: label the pod `azure.workload.identity/use: true`, or choose another"
-                f" credential ({' '.join(str(error).split())})"
-            ]
-        ) from error
+        cause = " ".join(str(error).split())
+        raise SettingsError([f"{_HOW} ({cause})"]) from error
+
+
+_HOW = (
+    "`--credential workload-identity` needs `AZURE_CLIENT_ID`, `AZURE_TENANT_ID` and `AZURE_FEDERATED_TOKEN_FILE`:"
+    " label"
+    " the pod `azure.workload.identity/use: true`, or choose another credential"
+)

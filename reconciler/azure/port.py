@@ -5,6 +5,7 @@ No request waits for its operation to end: what comes of it is in the next LIST.
 """
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Protocol
 
 from reconciler.desired import Desired
@@ -27,12 +28,15 @@ class AzureError(Exception):
 
     @property
     def throttled(self) -> bool:
-        return self.status == 429
+        return self.status == HTTPStatus.TOO_MANY_REQUESTS
 
     @property
     def changed(self) -> bool:
         """The condition of the request was not met: look again, it is neither success nor failure."""
-        return self.status == 412 or self.trouble.code in ("PreconditionFailed", "OriginalEtagNotExpect")
+        return self.status == HTTPStatus.PRECONDITION_FAILED or self.trouble.code in (
+            "PreconditionFailed",
+            "OriginalEtagNotExpect",
+        )
 
 
 class LostError(Exception):

@@ -63,9 +63,11 @@ class Seen:
     """This process saw the Nodes drained since the claim was deleted."""
 
     @property
-    def ours(self) -> bool:
-        """The pool is this claim's, beyond doubt."""
-        return self.pool is not None and self.ownership is Ownership.OURS and self.pool.uid == self.claim.uid
+    def own_pool(self) -> Pool | None:
+        """The pool that is this claim's, beyond doubt."""
+        if self.pool is None or self.ownership is not Ownership.OURS or self.pool.uid != self.claim.uid:
+            return None
+        return self.pool
 
 
 class Action:

@@ -31,8 +31,8 @@ def launch(seen: Seen, draft: Draft) -> Decision | None:
     """None: there is a pool, and it was launched."""
     if seen.ending:
         return Decision(LookAgain())
-    if seen.ours:
-        return _watch(seen, draft)
+    if seen.own_pool is not None:
+        return _watch(seen, seen.own_pool, draft)
     if seen.pool is not None:
         return _occupied(seen, seen.pool, draft)
     if not seen.fresh:
@@ -61,7 +61,8 @@ def _ask(seen: Seen, draft: Draft) -> Decision:
 
 
 _LIMIT = (
-    "the cluster has as many node pools as AKS allows, less a reserve: older claims go first; delete a model or a node pool,"
+    "the cluster has as many node pools as AKS allows, less a reserve: older claims go first; delete a model or a"
+    " node pool,"
     " or place the model on another cluster"
 )
 
@@ -149,10 +150,8 @@ def _lost(seen: Seen, draft: Draft) -> Decision:
     return draft.decision(DeleteClaim("NodePoolGone", message))
 
 
-def _watch(seen: Seen, draft: Draft) -> Decision | None:
+def _watch(seen: Seen, pool: Pool, draft: Draft) -> Decision | None:
     """Our pool exists: is it done?"""
-    pool = seen.pool
-    assert pool is not None
     if seen.claim.launched:
         return None
     if pool.deleting:

@@ -20,11 +20,11 @@ def pick(seen: Seen) -> tuple[Node | None, bool]:
     is bound to stays its Node, and then the one that is left is.
     """
     living = [node for node in seen.nodes if node.provider_id and not node.deleting]
-    if len(living) < 2:
+    if len(living) <= 1:
         return (living[0] if living else None), False
     bound = [node for node in living if node.name == seen.claim.node_name]
     ready = [node for node in living if node.ready]
-    if bound and (bound[0].ready or not ready) and (len(ready) < 2 or not _settled(seen)):
+    if bound and (bound[0].ready or not ready) and (len(ready) <= 1 or not _settled(seen)):
         return bound[0], False
     return (ready[0], False) if len(ready) == 1 else (None, True)
 

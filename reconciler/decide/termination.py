@@ -30,9 +30,8 @@ from reconciler.nodepool import Ownership, Pool
 def decide(seen: Seen) -> Decision:
     if not seen.claim.held:
         return Decision(Ignore(), settled=True)
-    if seen.ours:
-        assert seen.pool is not None
-        return _end(seen, seen.pool)
+    if seen.own_pool is not None:
+        return _end(seen, seen.own_pool)
     if seen.pool is not None and not seen.pool.deleting and _may_be_ours(seen, seen.pool):
         message = f"node pool `{seen.pool.name}` may be this claim's and is not tagged so: {_WAYS_OUT[seen.ownership]}"
         return Decision(Wait(), again=LATER, notice=Notice("Warning", "NodePoolDisputed", shorten(message)))
@@ -64,7 +63,7 @@ def _end(seen: Seen, pool: Pool) -> Decision:
 
 
 def termination_deadline(claim: Claim) -> datetime | None:
-    """When pods are no longer asked; what is stamped on the claim wins, and it follows from the claim without a stamp."""
+    """When pods are no longer asked: as it is stamped on the claim, or else as its grace says."""
     stamp = claim.annotations.get(names.TERMINATION_ANNOTATION)
     try:
         return parse_time(stamp) if stamp else _by_grace(claim)

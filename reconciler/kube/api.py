@@ -7,6 +7,7 @@ election fail where ours must not.
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -72,7 +73,7 @@ class Transport:
             url = self._configuration.host + path
             answer = await self._rest.request(method, url, headers, body, _request_timeout=timeout)
             response: aiohttp.ClientResponse = answer.response
-            if response.status >= 400:  # noqa: PLR2004 -- HTTP's own number
+            if response.status >= HTTPStatus.BAD_REQUEST:
                 raise refusal(response.status, await response.text(), response.headers.get("Retry-After"))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise KubeError(f"{method} {path} got no answer: {error!r}") from error
@@ -249,7 +250,7 @@ class KubeApi:
         try:
             await self._transport.ask("POST", f"{_pod_path(pod)}/eviction", body)
         except KubeError as error:
-            if error.status == 429:  # noqa: PLR2004 -- HTTP's own number
+            if error.status == HTTPStatus.TOO_MANY_REQUESTS:
                 raise BlockedError(str(error), error.status, error.retry_after) from error
             raise
 

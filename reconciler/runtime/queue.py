@@ -77,7 +77,7 @@ class Queue:
     def failed(self, key: str, at_least: float = 0.0) -> float:
         """It did not; the key comes back after a delay that doubles each time. The delay."""
         count = self._failures[key] = self._failures.get(key, 0) + 1
-        delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(count - 1, 16)) * (0.5 + self.jitter() / 2)
+        delay: float = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(count - 1, 16)) * (0.5 + self.jitter() / 2)
         delay = max(delay, at_least)
         self._again.pop(key, None)
         self._finish(key)

@@ -1,8 +1,8 @@
 """What does the API server hold of one kind, as far as we were told, and when were we last told anything?
 
 A list, then a watch from where the list ended, for ever. Whatever goes wrong in the watch, the answer is the same: list
-again, ever more slowly while it keeps going wrong. The server ends a watch by itself after `WATCH_SECONDS`; one that has
-not ended a little later is dead although its connection is open, and is dropped.
+again, ever more slowly while it keeps going wrong. The server ends a watch by itself after `WATCH_SECONDS`; one that
+has not ended a little later is dead although its connection is open, and is dropped.
 """
 
 import asyncio
@@ -109,7 +109,7 @@ class Reflector:
         self.changed(name)
 
     def learn(self, base: str, body: Object) -> None:
-        """The answer to a write of ours, unless the watch already told of something newer than what was written upon."""
+        """The answer to a write of ours, unless the watch already told of something newer than its base."""
         name = body["metadata"]["name"]
         if _version(self.items.get(name)) == base:
             self.items[name] = body

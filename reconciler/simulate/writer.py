@@ -10,7 +10,7 @@ NOT_READY = "node.kubernetes.io/not-ready"
 
 
 class ApiNodeWriter:
-    """Works beside a node controller, and also where there is none: it takes away the taint of a Node that is not ready."""
+    """Works beside a node controller, and without one: it takes away the taint of a Node that is not ready."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport

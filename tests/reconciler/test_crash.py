@@ -5,6 +5,7 @@ deleted, for pools that are made and pools that fail, with and without the searc
 """
 
 import asyncio
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -16,10 +17,10 @@ from reconciler.nodepool import Pool
 from reconciler.settings import Settings
 from tests.reconciler.fake_kube import claim_body
 from tests.reconciler.virtual import run_virtually
-from tests.reconciler.world import DELAYS, SETTINGS, Wire, World
+from tests.reconciler.world import DELAYS, SETTINGS, Process, Wire, World
 
 DELETE_AT = (None, 0.5, 1.5, 2.5, 50.0, 101.0, 113.0, 150.0)
-"""Seconds after the claim: before the PUT, just after it, while the pool is made, before and after its Node joined, ready."""
+"""Seconds after the claim: before the PUT, after it, while the pool is made, before and after its Node joined."""
 CALM = 900.0
 FOREIGN = Pool("theirs", "Succeeded", size="Standard_D4s_v5")
 
@@ -72,7 +73,7 @@ def _once(names: set[str], name: str) -> bool:
     return found
 
 
-async def _revive(world: World, wire: Wire, process: object) -> None:
+async def _revive(world: World, wire: Wire, process: Process) -> None:
     await wire.died.wait()
     await process.kill()
     await asyncio.sleep(3)
@@ -143,7 +144,10 @@ def test_a_life_without_a_crash(delete_at: float | None) -> None:
 @pytest.mark.parametrize("sweep", [False, True])
 @pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize("delete_at", DELETE_AT)
-def test_a_crash_at_every_call(delete_at: float | None, fails: bool, sweep: bool) -> None:
+def test_a_crash_at_every_call(
+    delete_at: float | None, fails: bool, sweep: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     every = schedules(fails=fails, sweep=sweep, delete_at=delete_at)
     assert sweep_all(every) == []
-    print(f"{len(every)} schedules: 0 leaked, 0 duplicate, 0 foreign pools touched")
+    with capsys.disabled():
+        sys.stdout.write(f"\n{len(every)} schedules: 0 leaked, 0 duplicate, 0 foreign pools touched\n")

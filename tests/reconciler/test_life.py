@@ -16,7 +16,6 @@ def test_a_claim_gets_a_pool_and_a_node_and_leaves_nothing() -> None:
         await world.until(lambda: world.claim() is None, 600)
         assert world.pools() == {}
         assert world.kube.node_store.items == {}
-        print(world.processes[0].wire.calls, world.kube.writes, [e["reason"] for e in world.kube.events])
         await world.close()
 
     run_virtually(life())
