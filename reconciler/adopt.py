@@ -1,8 +1,8 @@
 """`python -m reconciler adopt`: take over the node pools that gpu-provisioner made.
 
 It says what it would do; `--yes` does it. A pool is taken over by tags, which AKS changes in place: no node restarts.
-Without the tags it is left alone, and so it is gpu-provisioner's again once they are removed; `docs/reconciler.md` tells
-the way there and back.
+Without the tags it is left alone, and so it is gpu-provisioner's again once they are removed; `docs/reconciler.md`
+tells the way there and back.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

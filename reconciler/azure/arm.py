@@ -113,8 +113,9 @@ class ArmPools:
     async def cluster(self) -> Cluster:
         async def get() -> Cluster:
             found = await self._client.managed_clusters.get(**self._place, **_request())
-            power = found.power_state.code if found.power_state else "Running"
-            return Cluster(str(power), str(found.provisioning_state or "Succeeded"))
+            inner = found.as_dict().get("properties") or {}
+            power = (inner.get("powerState") or {}).get("code") or "Running"
+            return Cluster(power, inner.get("provisioningState") or "Succeeded")
 
         return await _ask(get)
 
