@@ -145,7 +145,7 @@ def _lost(seen: Seen, draft: Draft) -> Decision:
     message = f"node pool `{seen.claim.name}` is gone: somebody deleted it"
     draft.set(unknown(names.REGISTERED, "NodePoolGone", message))
     since = draft.condition(names.REGISTERED).since
-    if not seen.steady or any(node.ready for node in seen.nodes) or seen.now - since < SOON:
+    if not seen.steady or any(node.ready and not node.deleting for node in seen.nodes) or seen.now - since < SOON:
         return draft.decision(Wait(), again=SOON)
     return draft.decision(DeleteClaim("NodePoolGone", message))
 
@@ -155,7 +155,8 @@ def _watch(seen: Seen, pool: Pool, draft: Draft) -> Decision | None:
     if seen.claim.launched:
         return None
     if pool.deleting:
-        draft.set(unknown(names.LAUNCHED, "Deleting", f"node pool `{pool.name}` is being deleted, and made again then"))
+        if draft.condition(names.LAUNCHED).status != "False":
+            draft.set(unknown(names.LAUNCHED, "Deleting", f"node pool `{pool.name}` is being deleted, then made again"))
         return draft.decision(Wait(), again=LATER)
     if pool.failed:
         return _failed(seen, pool, draft, classify(pool.error) if pool.error else _NO_CAUSE)

@@ -19,6 +19,7 @@ from reconciler.runtime.elector import Elector
 from reconciler.settings import Settings
 from reconciler.simulate import Delays, Machines, SimulatedAks
 from tests.reconciler.fake_kube import FakeKube
+from tests.reconciler.virtual import run_virtually
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 SETTINGS = replace(Settings(), azure="simulated", location="eastus", workers=4)
@@ -173,3 +174,24 @@ async def _work(controller: Controller, elector: Elector | None) -> None:
     if elector:
         await elector.elected.wait()
     await controller.work()
+
+
+def scene(
+    test: Callable[[World], Coroutine[Any, Any, None]],
+    settings: Settings = SETTINGS,
+    delays: Delays = DELAYS,
+    *,
+    start: bool = True,
+) -> None:
+    """Play a test in a world of its own, with one reconciler already at work."""
+
+    async def main() -> None:
+        world = World(settings, delays)
+        if start:
+            world.launch()
+        try:
+            await test(world)
+        finally:
+            await world.close()
+
+    run_virtually(main())
