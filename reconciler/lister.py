@@ -74,9 +74,9 @@ class Lister:
         while (left := self._due() - loop_time()) > 0:
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), left)
+                await asyncio.wait_for(self._wake.wait(), max(left, TICK))
             except TimeoutError:
-                return
+                continue
 
     def _due(self) -> float:
         last = self.snapshot.started

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0
+TICK = 0.001
+"""No wait is shorter: the event loop calls a timer a moment early, and a key that is not yet due would be asked for again."""
 
 
 @dataclass
@@ -65,7 +67,7 @@ class Queue:
 
     def _patience(self) -> float | None:
         """Until the next key is due; None: until one is added."""
-        return max(0.0, self._heap[0][0] - asyncio.get_running_loop().time()) if self._heap else None
+        return max(TICK, self._heap[0][0] - asyncio.get_running_loop().time()) if self._heap else None
 
     def done(self, key: str, again: float | None = None) -> None:
         """It went well; `again` is when to look at it even if nothing happens."""

@@ -364,6 +364,7 @@ def test_should_expire_a_claim_that_is_too_old() -> None:
     scene(test)
 
 
+@pytest.mark.slow
 def test_should_never_expire_what_says_never() -> None:
     async def test(world: World) -> None:
         await until_ready(world, expireAfter="Never")
