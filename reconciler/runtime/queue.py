@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0
 TICK = 0.001
-"""No wait is shorter: the event loop calls a timer a moment early, and a key that is not yet due would be asked for again."""
+"""No wait is shorter: the event loop calls a timer a moment early, and a key not yet due would be asked for again."""
 
 
 @dataclass

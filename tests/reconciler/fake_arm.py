@@ -1,6 +1,6 @@
-"""Azure Resource Manager over HTTP on loopback, for the real SDK: AKS's allowances, etags, operations, pages and errors.
+"""Azure Resource Manager over HTTP on loopback, for the real SDK: allowances, etags, operations, pages and errors.
 
-The pools behind it are the simulated AKS; this is what ARM puts around them: URLs, headers, bodies, status codes, and the
+The pools behind it are the simulated AKS; this is what ARM puts around them: URLs, headers, bodies, codes, and the
 ways in which an answer fails to arrive.
 """
 
@@ -9,7 +9,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from aiohttp import web
 from azure.core.credentials import AccessToken
@@ -43,7 +43,7 @@ class FakeArm:
     """The body of the last PUT of each pool."""
     headers: list[dict[str, str]] = field(default_factory=list)
     fault: Callable[[str, str], str] = lambda _method, _name: ""
-    """For a request: `lost` loses the answer after the effect, `reset` before it, a number is a status, with `+s` a wait."""
+    """For a request: `lost` loses the answer after its effect, `reset` before it, a number is a status."""
     others: Bucket = field(default_factory=lambda: Bucket(60, 1))
     puts: dict[str, Bucket] = field(default_factory=dict)
     stale_pages: bool = False
@@ -197,7 +197,7 @@ class NoCredential:
     async def close(self) -> None:
         """Nothing is open."""
 
-    async def __aenter__(self) -> "NoCredential":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

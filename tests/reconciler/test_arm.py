@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from reconciler import names
 from reconciler.azure import AzureError, LostError
@@ -207,10 +208,10 @@ def test_a_delete_names_the_etag_and_a_missing_pool_is_gone() -> None:
 @pytest.mark.parametrize("words", ["Agent Pool not found", "no such cluster"])
 def test_a_404_at_a_delete_is_success(words: str) -> None:
     async def test(arm: FakeArm, pools: ArmPools) -> None:
-        async def gone(name: str, etag: str) -> None:
+        async def gone(_name: str, _etag: str) -> None:
             raise AzureError(Trouble("NotFound", words), 404)
 
-        arm.aks.delete = gone  # type: ignore[method-assign] # the one way to fail that the simulation has not
+        arm.aks.delete = gone  # type: ignore[method-assign, assignment] # the one way to fail that the simulation has not
         await pools.create(a_desired())
         await pools.delete("ws1", "etag-1")
 
@@ -262,8 +263,6 @@ def test_a_page_that_is_no_json_is_still_an_error_with_a_status() -> None:
 
 
 async def _html_page() -> AzureError:
-    from aiohttp import web
-
     class Page(FakeArm):
         async def handle(self, request: web.Request) -> web.StreamResponse:  # noqa: ARG002 -- the parent's signature
             return web.Response(status=502, text="<html>bad gateway</html>", content_type="text/html")

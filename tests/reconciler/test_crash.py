@@ -89,7 +89,7 @@ def _judge(world: World, schedule: Schedule, foreign: Pool) -> list[str]:
             wrong.append(f"{made} pools were made for {name}")
         if schedule.delete_at is None and not (world.ready(name) and name in world.pools()):
             wrong.append(f"{name} is not ready: {world.conditions(name)}")
-        if schedule.delete_at is not None and world.claim(name) is not None:
+        if schedule.delete_at is not None and world.claim_or_none(name) is not None:
             wrong.append(f"{name} is still there")
         if schedule.delete_at is not None and name in world.pools():
             wrong.append(f"the pool of {name} is leaked")

@@ -13,7 +13,7 @@ def test_a_claim_gets_a_pool_and_a_node_and_leaves_nothing() -> None:
         await world.until(world.ready, 600)
         assert [pool.name for pool in world.ours()] == ["ws1"]
         world.kube.claim_store.delete("ws1")
-        await world.until(lambda: world.claim() is None, 600)
+        await world.until(lambda: world.claim_or_none() is None, 600)
         assert world.pools() == {}
         assert world.kube.node_store.items == {}
         await world.close()

@@ -1,4 +1,4 @@
-"""Karpenter's suites `nodeclaim/lifecycle`, case by case: what must be true of a claim from its first sight to `Ready`."""
+"""Karpenter's suites `nodeclaim/lifecycle`, case by case: what is true of a claim from its first sight to `Ready`."""
 
 import asyncio
 from dataclasses import replace
@@ -284,8 +284,8 @@ def test_should_delete_the_claim_that_has_no_capacity_only_after_the_launch_time
         world.aks.refuse = lambda _pool: CAPACITY
         world.kube.claim_store.create(claim_body())
         await asyncio.sleep(290)
-        assert world.claim() is not None
-        await world.until(lambda: world.claim() is None, 60)
+        assert world.claim_or_none() is not None
+        await world.until(lambda: world.claim_or_none() is None, 60)
         reasons = [each["reason"] for each in world.kube.events]
         assert reasons == ["AllocationFailed", "LaunchTimeout"]
         assert world.processes[0].wire.calls.count("azure.create") == 1
@@ -305,8 +305,8 @@ def test_should_measure_the_launch_timeout_from_the_transition_and_not_from_crea
         world.aks.limit = 100
         await world.until(lambda: world.conditions()[names.LAUNCHED][0] == "False", 400)
         await asyncio.sleep(280)
-        assert world.claim() is not None
-        await world.until(lambda: world.claim() is None, 60)
+        assert world.claim_or_none() is not None
+        await world.until(lambda: world.claim_or_none() is None, 60)
 
     scene(test)
 
@@ -315,15 +315,16 @@ def test_should_delete_the_claim_whose_node_never_registers_after_the_timeout() 
     async def test(world: World) -> None:
         await until_ready(world)
         world.kube.claim_store.delete("ws1")
-        await world.until(lambda: world.claim() is None)
-        world.machines.writer.create_node = _nothing  # type: ignore[method-assign] # its kubelet never starts
+        await world.until(lambda: world.claim_or_none() is None)
+        world.machines.writer.create_node = _nothing  # type: ignore[method-assign, assignment] # its kubelet never starts
         world.kube.claim_store.create(claim_body("ws2"))
         await world.until(lambda: world.conditions("ws2").get(names.LAUNCHED) == ("True", "Launched"))
         began = world.now()
         assert world.conditions("ws2")[names.REGISTERED] == ("Unknown", "NodeNotFound")
-        await world.until(lambda: "deletionTimestamp" in (world.claim("ws2") or {"metadata": "deletionTimestamp"})["metadata"])
+        gone = {"metadata": "deletionTimestamp"}
+        await world.until(lambda: "deletionTimestamp" in (world.claim_or_none("ws2") or gone)["metadata"])
         assert timedelta(minutes=15) <= world.now() - began <= timedelta(minutes=17)
-        await world.until(lambda: world.claim("ws2") is None)
+        await world.until(lambda: world.claim_or_none("ws2") is None)
         assert world.pools() == {}
 
     scene(test)
@@ -342,4 +343,3 @@ def test_should_wait_longer_for_a_pool_that_is_being_made_than_for_one_that_is_r
         await world.until(lambda: world.aks.puts.count("ws1") == 2, 400)
 
     scene(test, delays=replace(DELAYS, create=1e6))
-

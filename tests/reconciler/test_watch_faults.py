@@ -1,6 +1,6 @@
-"""Does the mirror see an update that it missed, whatever went wrong with its watch, without a storm of requests?
+"""Does the mirror see an update that it missed, whatever went wrong with its watch, without a storm of calls?
 
-Nine faults, each of which made a common Python client go blind, die or ask hundreds of times a second; and two more. The
+Nine faults, each of which made a common Python client go blind, die or ask hundreds of times a second; two more. The
 server is ours, over HTTP, since a real API server does none of this on demand; the client is the real one.
 """
 
@@ -117,7 +117,7 @@ def with_server(scene: Scene) -> None:
 
 async def sees(reflector: Reflector, value: str, seconds: float) -> None:
     async with asyncio.timeout(seconds):
-        while reflector.items.get("ws1", {}).get("value") != value:
+        while reflector.items.get("ws1", {}).get("value") != value:  # noqa: ASYNC110 - the mirror has no event of its own
             await asyncio.sleep(0.01)
 
 

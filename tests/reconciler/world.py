@@ -148,16 +148,21 @@ class World:
         pools = [(pool.name, pool.state) for pool in self.pools().values()]
         return f"{self.now():%H:%M:%S} claims {claims} pools {pools}"
 
-    def claim(self, name: str = "ws1") -> dict[str, Any] | None:
+    def claim_or_none(self, name: str = "ws1") -> dict[str, Any] | None:
         return self.kube.claim_store.items.get(name)
 
+    def claim(self, name: str = "ws1") -> dict[str, Any]:
+        found = self.claim_or_none(name)
+        assert found is not None, name
+        return found
+
     def conditions(self, name: str = "ws1") -> dict[str, tuple[str, str]]:
-        body = self.claim(name) or {}
+        body = self.claim_or_none(name) or {}
         conditions = (body.get("status") or {}).get("conditions") or ()
         return {each["type"]: (each["status"], each["reason"]) for each in conditions}
 
     def message(self, name: str = "ws1", kind: str = names.LAUNCHED) -> str:
-        conditions = ((self.claim(name) or {}).get("status") or {}).get("conditions") or ()
+        conditions = ((self.claim_or_none(name) or {}).get("status") or {}).get("conditions") or ()
         return next((str(each["message"]) for each in conditions if each["type"] == kind), "")
 
     def ready(self, name: str = "ws1") -> bool:
