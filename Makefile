@@ -9,8 +9,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 TOOLS := .cache/tools/bin
+INFERENCE := images/inference
+SERVER := .cache/inference/venv
+LOCK_IMAGE := pip compile -q --generate-hashes --no-emit-index-url --no-header \
+  --python-version 3.11 --python-platform x86_64-manylinux_2_28
 
-.PHONY: help render check test test-fast e2e validate schemas fmt tools bench lock clean
+.PHONY: help render check test test-inference e2e validate schemas fmt tools bench lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +38,10 @@ check: $(VENV)/.dev ## ruff, mypy, import contracts and the fast tests: no Go, a
 test: $(VENV)/.dev tools ## every test, with kustomize, kubeconform, promtool and a Kubernetes API server built from pinned sources
 	@PATH="$(CURDIR)/$(TOOLS):$$PATH" $(BIN)/pytest -q -n 2
 
+test-inference: $(SERVER)/.ready ## the inference server's types and tests, with torch and vLLM in an environment of their own
+	@cd $(INFERENCE) && "$(CURDIR)/$(SERVER)/bin/mypy"
+	@cd $(INFERENCE) && "$(CURDIR)/$(SERVER)/bin/pytest" -q
+
 fmt: $(VENV)/.dev ## format the Python code
 	@$(BIN)/ruff check --fix-only -q .
 	@$(BIN)/ruff format .
@@ -56,6 +64,9 @@ lock: $(UV) ## resolve requirements/*.in again into hashed locks
 	@for name in uv run dev reconciler tools bench e2e; do \
 	  $(UV) pip compile -q --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 \
 	    "requirements/$$name.in" -o "requirements/$$name.txt"; done
+	@cd $(INFERENCE)/requirements && ../../../$(UV) $(LOCK_IMAGE) --override override.txt test.in -o test.txt
+	@cd $(INFERENCE)/requirements && ../../../$(UV) $(LOCK_IMAGE) --override override.txt -c test.txt cpu.in -o cpu.txt
+	@cd $(INFERENCE)/requirements && ../../../$(UV) $(LOCK_IMAGE) gpu.in -o gpu.txt
 
 clean: ## remove everything that was set up
 	rm -rf $(VENV) .cache
@@ -80,4 +91,11 @@ $(VENV)/.dev: requirements/dev.txt requirements/reconciler.txt $(VENV)/.run
 
 $(VENV)/.e2e: requirements/e2e.txt $(VENV)/.dev
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install -q --compile-bytecode --require-hashes -r requirements/e2e.txt
+	@touch $@
+
+$(SERVER)/.ready: $(INFERENCE)/requirements/test.txt $(INFERENCE)/pyproject.toml $(UV)
+	@echo "setting up the inference server's packages in $(SERVER) (once, 5 GB)"
+	@$(UV) venv -q --clear --python $(PYTHON) $(SERVER)
+	@VIRTUAL_ENV=$(SERVER) $(UV) pip install -q --no-deps --require-hashes -r $(INFERENCE)/requirements/test.txt
+	@VIRTUAL_ENV=$(SERVER) $(UV) pip install -q --no-deps --no-build-isolation -e $(INFERENCE)
 	@touch $@

@@ -1,0 +1,136 @@
+"""LoRA adapters the way KAITO applies them, and each of them by its own name.
+
+KAITO merges every folder below `/mnt/adapter` into one adapter, each with the strength that an environment variable of
+the adapter's name gives (1.0 without). That one answers for the model's own name; an adapter's name gets it alone.
+"""
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inference.errors import CANNOT_HEAL, StartError
+
+log = logging.getLogger(__name__)
+COMBINED = "combined_adapter"
+DEFAULT_STRENGTH = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A folder with an adapter."""
+
+    name: str
+    folder: Path
+    strength: float
+
+
+class Adapters:
+    """Which adapter a request gets; nothing where there are none."""
+
+    def __init__(self, names: tuple[str, ...] = ()) -> None:
+        self.names = names
+
+    def __bool__(self) -> bool:
+        return bool(self.names)
+
+    def for_request(self, asked: str | None) -> str | None:
+        """The adapter of a row: the one asked for, or all together."""
+        if not self.names:
+            return None
+        return asked or (COMBINED if len(self.names) > 1 else self.names[0])
+
+
+def find(folder: Path, environ: Mapping[str, str]) -> list[Adapter]:
+    """Every adapter below the folder; a folder that is none is an error, since somebody meant it to be one."""
+    if not folder.is_dir():
+        return []
+    found = [
+        entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.name.startswith((".", "lost+"))
+    ]
+    return [Adapter(entry.name, _checked(entry), _strength(entry.name, environ)) for entry in found]
+
+
+def _checked(folder: Path) -> Path:
+    if not (folder / "adapter_config.json").is_file():
+        raise StartError(f"the adapter folder `{folder}` has no `adapter_config.json`", "mount an adapter, or nothing")
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise StartError(
+            f"the adapter folder `{folder}` has no `adapter_model.safetensors`", "pickled weights are not read"
+        )
+    return folder
+
+
+def _strength(name: str, environ: Mapping[str, str]) -> float:
+    text = environ.get(name, "").strip() or str(DEFAULT_STRENGTH)
+    try:
+        strength = float(text)
+    except ValueError:
+        strength = math.nan
+    if not 0 <= strength <= 1:
+        raise StartError(
+            f"the adapter `{name}` has the strength `{text}`", f"set the variable `{name}` from 0.0 to 1.0"
+        )
+    return strength
+
+
+def load(model: Any, adapters: list[Adapter], combination: str) -> tuple[Any, Adapters]:
+    """Put the adapters onto the model and combine them with their strengths."""
+    if not adapters:
+        return model, Adapters()
+    import peft
+
+    wrapped = None
+    for adapter in adapters:
+        _check_base(adapter, model)
+        try:
+            if wrapped is None:
+                wrapped = peft.PeftModel.from_pretrained(model, adapter.folder, adapter.name, use_safetensors=True)
+            else:
+                wrapped.load_adapter(adapter.folder, adapter.name, use_safetensors=True)
+        except (ValueError, RuntimeError, KeyError, TypeError, OSError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise StartError(
+                f"the adapter `{adapter.name}` does not fit the model: {first}", exit_code=CANNOT_HEAL
+            ) from error
+        log.info("adapter `%s` with strength %s", adapter.name, adapter.strength)
+    _combine(wrapped, adapters, combination)
+    return wrapped, Adapters(tuple(adapter.name for adapter in adapters))
+
+
+def _check_base(adapter: Adapter, model: Any) -> None:
+    """An adapter says which model it was made for; another architecture shows only as nonsense in the answers."""
+    config = json.loads((adapter.folder / "adapter_config.json").read_text())
+    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
+        raise StartError(f"the adapter `{adapter.name}` is no LoRA adapter", "only LoRA can be merged and mixed")
+    base, own = config.get("base_model_name_or_path"), model.config._name_or_path  # noqa: SLF001 -- the documented attribute
+    if base and own and Path(base).name != Path(own).name:
+        log.warning("adapter `%s` was made for `%s`, the model is `%s`", adapter.name, base, own)
+
+
+def _combine(model: Any, adapters: list[Adapter], combination: str) -> None:
+    names, weights = [adapter.name for adapter in adapters], [adapter.strength for adapter in adapters]
+    if len(adapters) > 1:
+        try:
+            model.add_weighted_adapter(names, weights, COMBINED, combination_type=combination)
+        except (ValueError, RuntimeError, NotImplementedError) as error:
+            raise StartError(
+                f"the adapters cannot be combined by `{combination}`: {str(error).splitlines()[0]}",
+                "try `--combination_type cat`",
+            ) from error
+        model.set_adapter(COMBINED)
+    else:
+        _scale(model, names[0], weights[0])
+        model.set_adapter(names[0])
+    model.requires_grad_(requires_grad=False)
+
+
+def _scale(model: Any, name: str, strength: float) -> None:
+    """A single adapter needs no combination, only its strength."""
+    for module in model.modules():
+        scaling = getattr(module, "scaling", None)
+        if isinstance(scaling, dict) and name in scaling:
+            scaling[name] *= strength

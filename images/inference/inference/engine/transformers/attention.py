@@ -1,0 +1,39 @@
+"""Attention of one new token a row without copying the cache.
+
+transformers repeats keys and values for each group of heads that shares them, a copy of the whole cache in every layer
+of every step. With a single query the heads of a group can stand where the query's places would: same sums, no copy.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+NAME = "grouped_sdpa"
+
+
+def grouped(
+    module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **rest: Any
+) -> tuple[Tensor, None]:
+    """The signature that transformers' attention interface asks for."""
+    rows, heads, places, width = query.shape
+    shared = key.shape[1]
+    if places != 1 or heads == shared or rest.get("position_bias") is not None:
+        answer: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **rest)
+        return answer
+    answer_states = torch.nn.functional.scaled_dot_product_attention(
+        query.view(rows, shared, heads // shared, width),
+        key,
+        value,
+        attn_mask=attention_mask,
+        scale=rest.get("scaling"),
+    )
+    return answer_states.reshape(rows, 1, heads, value.shape[-1]), None
+
+
+def register() -> None:
+    AttentionInterface.register(NAME, grouped)
+    AttentionMaskInterface.register(NAME, sdpa_mask)

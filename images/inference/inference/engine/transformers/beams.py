@@ -1,0 +1,116 @@
+"""The lane for what only `generate` can do: beams, bad words, any other of its arguments.
+
+One such request runs at a time, beside the batch. While beams compete nothing is certain, so nothing is sent.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+
+from inference.engine.protocol import Chunk, Finish, Sampling, Token, Work
+from inference.engine.transformers.forward import adapter_arguments
+from inference.errors import RequestError
+
+Emit = Callable[[Chunk], None]
+
+
+class Cancelled(StoppingCriteria):
+    """Ends `generate` after the next token once the client has gone."""
+
+    def __init__(self, cancelled: threading.Event) -> None:
+        self._cancelled = cancelled
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        del scores, kwargs
+        return torch.full((input_ids.shape[0],), self._cancelled.is_set(), device=input_ids.device)
+
+
+class Outlet:
+    """What `generate` calls with every token that it is sure of."""
+
+    def __init__(self, emit: Emit, work: Work) -> None:
+        self._emit = emit
+        self._prompt_seen = False
+        self._made = 0
+        self._work = work
+
+    def put(self, value: torch.Tensor) -> None:
+        if not self._prompt_seen:
+            self._prompt_seen = True
+            return
+        for token in value.flatten().tolist():
+            self._made += 1
+            self._emit(Chunk((Token(token),), _finish(token, self._made, self._work.sampling)))
+
+    def end(self) -> None:
+        """The last chunk has said so already."""
+
+
+def _finish(token: int, made: int, sampling: Sampling) -> Finish | None:
+    if token in sampling.stop_tokens and made > sampling.min_tokens:
+        return "stop"
+    return "length" if made >= sampling.max_tokens else None
+
+
+def run(model: Any, work: Work, adapter: str | None, cancelled: threading.Event, emit: Emit) -> None:
+    """Generate one answer; the arguments that `generate` refuses are the client's mistake."""
+    config = generation_config(work.sampling, model.generation_config)
+    beams = (config.num_beams or 1) > 1
+    ids = torch.tensor([list(work.prompt)], device=model.device)
+    if work.sampling.seed is not None:
+        torch.manual_seed(work.sampling.seed % 2**63)
+    try:
+        with torch.inference_mode():
+            answer = model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                generation_config=config,
+                stopping_criteria=StoppingCriteriaList([Cancelled(cancelled)]),
+                streamer=None if beams else Outlet(emit, work),
+                **adapter_arguments([adapter]),
+            )
+    except (ValueError, TypeError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise RequestError(f"`generate` refuses these arguments: {reason}", "generate_kwargs") from error
+    if beams:
+        _emit_whole(answer[0, ids.shape[1] :].tolist(), work.sampling, emit)
+
+
+def _emit_whole(tokens: list[int], sampling: Sampling, emit: Emit) -> None:
+    """The best beam at once, without what pads it behind its end."""
+    ends = [place for place, token in enumerate(tokens) if token in sampling.stop_tokens]
+    tokens = tokens[: ends[0] + 1] if ends else tokens
+    emit(Chunk(tuple(Token(token) for token in tokens), "stop" if ends else "length"))
+
+
+def generation_config(sampling: Sampling, own: Any) -> GenerationConfig:
+    """Our settings in `generate`'s words, and the client's further ones over them."""
+    ends = sorted(sampling.stop_tokens)
+    settings: dict[str, Any] = {
+        "max_new_tokens": sampling.max_tokens,
+        "min_new_tokens": sampling.min_tokens or None,
+        "do_sample": not sampling.greedy,
+        "repetition_penalty": sampling.repetition_penalty,
+        "eos_token_id": ends or None,
+        "pad_token_id": own.pad_token_id if own.pad_token_id is not None else (ends[0] if ends else 0),
+    }
+    if not sampling.greedy:
+        settings |= {
+            "temperature": sampling.temperature,
+            "top_k": sampling.top_k,
+            "top_p": sampling.top_p,
+            "typical_p": sampling.typical_p,
+        }
+    return GenerationConfig(**settings, **_known(sampling.other))
+
+
+def _known(arguments: Mapping[str, object]) -> dict[str, object]:
+    """Refuse what is no argument of `generate`, by name."""
+    fields = GenerationConfig().to_dict()
+    for name in arguments:
+        if name not in fields:
+            raise RequestError(f"`{name}` is no argument of `generate`", f"generate_kwargs.{name}")
+    return dict(arguments)

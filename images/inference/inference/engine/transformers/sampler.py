@@ -1,0 +1,115 @@
+"""Which token comes next: `generate`'s rules and OpenAI's, for one sequence at a time.
+
+Every sequence has its own generator, so that a seed gives the same answer whatever else is in the batch.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from inference.engine.protocol import Sampling, Token
+from inference.engine.transformers.grammar import Grammar
+
+NOTHING = -math.inf
+
+
+class Sampler:
+    """Chooses the tokens of one sequence."""
+
+    def __init__(self, sampling: Sampling, prompt: Sequence[int], grammar: Grammar | None = None) -> None:
+        self.sampling = sampling
+        self.grammar = grammar
+        self._prompt = prompt
+        self._chosen: list[int] = []
+        self._generator: torch.Generator | None = None
+        if sampling.seed is not None:
+            self._generator = torch.Generator().manual_seed(sampling.seed % 2**63)
+
+    @property
+    def plain(self) -> bool:
+        """The likeliest token is the answer, and nothing bends the likelihoods: a whole batch needs one `argmax`."""
+        wanted = self.sampling
+        bent = wanted.repetition_penalty != 1 or wanted.presence_penalty or wanted.frequency_penalty
+        held = len(self._chosen) < wanted.min_tokens or wanted.logit_bias or self.grammar
+        return wanted.greedy and wanted.logprobs is None and not bent and not held
+
+    def accept(self, token: int) -> None:
+        """Remember a token that was chosen for this sequence."""
+        self._chosen.append(token)
+        if self.grammar:
+            self.grammar.accept(token)
+
+    def choose(self, logits: Tensor) -> Token:
+        """The next token from the logits at the end of the sequence (one dimension, in float32)."""
+        bent = self._bend(logits.clone())
+        token = int(bent.argmax()) if self.sampling.greedy else self._draw(bent)
+        self.accept(token)
+        return self._report(token, logits)
+
+    def _bend(self, logits: Tensor) -> Tensor:
+        wanted = self.sampling
+        if wanted.repetition_penalty != 1:
+            seen = torch.tensor(sorted({*self._prompt, *self._chosen}), device=logits.device)
+            score = logits[seen]
+            logits[seen] = torch.where(score < 0, score * wanted.repetition_penalty, score / wanted.repetition_penalty)
+        if (wanted.presence_penalty or wanted.frequency_penalty) and self._chosen:
+            seen, counts = torch.tensor(self._chosen, device=logits.device).unique(return_counts=True)
+            logits[seen] -= wanted.presence_penalty + wanted.frequency_penalty * counts
+        for token, bias in wanted.logit_bias.items():
+            logits[token] += bias
+        if len(self._chosen) < wanted.min_tokens and wanted.stop_tokens:
+            logits[list(wanted.stop_tokens)] = NOTHING
+        return self.grammar.mask(logits) if self.grammar else logits
+
+    def _draw(self, logits: Tensor) -> int:
+        """One token by chance, from the likeliest ones that the limits leave."""
+        wanted = self.sampling
+        scores, tokens = logits / wanted.temperature, None
+        if 0 < wanted.top_k < scores.shape[-1]:
+            scores, tokens = scores.topk(wanted.top_k)
+        elif wanted.top_p < 1 or wanted.typical_p < 1:
+            scores, tokens = scores.sort(descending=True)
+        probabilities = scores.softmax(-1)
+        probabilities = self._narrow(probabilities)
+        if self._generator is not None:
+            probabilities = probabilities.cpu()
+        place = torch.multinomial(probabilities, 1, generator=self._generator)
+        return int(place) if tokens is None else int(tokens[place.to(tokens.device)])
+
+    def _narrow(self, probabilities: Tensor) -> Tensor:
+        """Nucleus, typical and minimal probability; `probabilities` fall where one of the first two is asked for."""
+        wanted = self.sampling
+        if wanted.top_p < 1:
+            before = probabilities.cumsum(-1) - probabilities
+            probabilities = probabilities.where(before < max(wanted.top_p, 1e-9), 0.0)
+        if wanted.typical_p < 1:
+            probabilities = _typical(probabilities / probabilities.sum(), wanted.typical_p)
+        if wanted.min_p > 0:
+            probabilities = probabilities.where(probabilities >= wanted.min_p * probabilities.max(), 0.0)
+        return probabilities
+
+    def _report(self, token: int, logits: Tensor) -> Token:
+        return describe(token, logits, self.sampling.logprobs)
+
+
+def _typical(probabilities: Tensor, mass: float) -> Tensor:
+    """Keep the tokens whose surprise is nearest to the expected one, until they hold `mass`."""
+    surprise = -probabilities.clamp_min(1e-20).log()
+    expected = (probabilities * surprise).sum()
+    order = (surprise - expected).abs().argsort()
+    sorted_mass = probabilities[order].cumsum(-1) - probabilities[order]
+    keep = torch.zeros_like(probabilities, dtype=torch.bool)
+    keep[order] = sorted_mass < max(mass, 1e-9)
+    return probabilities.where(keep, 0.0)
+
+
+def describe(token: int, logits: Tensor, count: int | None) -> Token:
+    """The token with its log probability under the model itself, and the `count` likeliest at its place."""
+    if count is None:
+        return Token(token)
+    logprobs = logits.log_softmax(-1)
+    values, tokens = logprobs.topk(min(count, logprobs.shape[-1])) if count else (logprobs[:0], logprobs[:0].long())
+    top = tuple(zip(tokens.tolist(), values.tolist(), strict=True))
+    return Token(token, float(logprobs[token]), top)

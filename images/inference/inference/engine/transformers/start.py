@@ -1,0 +1,142 @@
+"""Puts the engine together, and proves the way of batching against `generate` before anybody is served.
+
+A way of batching that an architecture does not support is wrong without a word (Bloom under transformers' continuous
+batching is), so none is believed: each candidate must repeat what `generate` computes; the first that does is used.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inference.engine.protocol import Capabilities
+from inference.engine.transformers import adapters as lora
+from inference.engine.transformers import attention
+from inference.engine.transformers.engine import TransformersEngine
+from inference.engine.transformers.forward import Dense, MaskKind, Rows, Separate
+from inference.engine.transformers.grammar import Grammars
+from inference.engine.transformers.load import Loaded, load
+from inference.settings import ModelSettings
+from inference.threads import memory_limit
+
+log = logging.getLogger(__name__)
+
+STEPS = 8
+LONG, SHORT = 11, 5
+COARSEST = 0.25
+TOLERANCE = {torch.float32: 1e-2, torch.float16: 5e-2, torch.bfloat16: COARSEST}
+"""How far logits may differ, in standard deviations of the logits: rounding is far below, a wrong mask far above."""
+GIBIBYTE = 1 << 30
+CACHE_SHARE = 4
+
+
+def start(
+    settings: ModelSettings, running: int, environ: Mapping[str, str] = os.environ
+) -> tuple[TransformersEngine, Loaded]:
+    """Load, choose the mode, and start the engine's threads."""
+    loaded = load(settings)
+    found = lora.find(settings.adapters_dir, environ)
+    loaded.model, adapters = lora.load(loaded.model, found, settings.combination_type)
+    with torch.inference_mode():
+        rows, mode = choose(loaded.model, settings, adapters)
+    log.info("mode `%s` for `%s`", mode, loaded.model.config.model_type)
+    capabilities = Capabilities("transformers", mode, loaded.context, adapters=adapters.names)
+    grammars = Grammars(loaded.tokenizer.inner, loaded.tokenizer.end_tokens)
+    return TransformersEngine(
+        loaded.model, rows, capabilities, grammars=grammars, adapters=adapters, running=running
+    ), loaded
+
+
+def choose(model: Any, settings: ModelSettings, adapters: lora.Adapters) -> tuple[Rows, str]:
+    """The first way of batching that agrees with `generate`."""
+    prompts = _prompts(model)
+    reference = [_generated(model, prompt, adapters) for prompt in prompts]
+    if settings.mode == "serial":
+        return Separate(model), "serial"
+    attention.register()
+    own = model.config._attn_implementation  # noqa: SLF001 -- the documented attribute
+    if own == "sdpa":
+        model.set_attn_implementation(attention.NAME)
+    kinds: tuple[MaskKind, ...] = ("four", "two")
+    for kind in kinds:
+        dense = Dense(model, kind)
+        reason = (
+            _disagreement(dense, prompts, reference, adapters) if dense.suitable else "its layers need another mask"
+        )
+        if not reason:
+            dense.limit(settings.cache_bytes or default_budget(model))
+            return dense, "continuous"
+        log.info("batching with a mask of %s dimensions is not used: %s", kind, reason)
+    if own == "sdpa":
+        model.set_attn_implementation(own)
+    log.warning("requests are served one at a time: no way of batching agrees with `generate` for this model")
+    return Separate(model), "serial"
+
+
+def default_budget(model: Any) -> int:
+    """Bytes for keys and values: a quarter of what the container may use, and no more than a gibibyte on a CPU."""
+    if model.device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(model.device)
+        return int(free * 0.8)
+    return min(GIBIBYTE, memory_limit() // CACHE_SHARE)
+
+
+def _prompts(model: Any) -> list[list[int]]:
+    """Two prompts of different length, of tokens that every vocabulary has."""
+    size = min(model.config.get_text_config(decoder=True).vocab_size, 500)
+    return [[(7 * place + 3) % size for place in range(LONG)], [(11 * place + 5) % size for place in range(SHORT)]]
+
+
+def _generated(model: Any, prompt: list[int], adapters: lora.Adapters) -> tuple[list[int], Tensor]:
+    """What `generate` answers, greedily, with the logits of each step."""
+    ids = torch.tensor([prompt], device=model.device)
+    rest = {"adapter_names": [adapters.for_request(None)]} if adapters else {}
+    answer = model.generate(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=STEPS,
+        min_new_tokens=STEPS,
+        do_sample=False,
+        num_beams=1,
+        temperature=None,
+        top_p=None,
+        top_k=None,
+        pad_token_id=0,
+        return_dict_in_generate=True,
+        output_logits=True,
+        **rest,
+    )
+    return answer.sequences[0, len(prompt) :].tolist(), torch.cat(answer.logits).float()
+
+
+def _disagreement(
+    rows: Dense, prompts: list[list[int]], reference: list[tuple[list[int], Tensor]], adapters: lora.Adapters
+) -> str:
+    """Why the rows differ from `generate`; empty where they agree.
+
+    The second prompt joins when the first is under way, and the first then leaves: what the batch does all day. It
+    joins a row that somebody else has left full: a mask that reaches too far shows only where there is something.
+    """
+    names = [adapters.for_request(None)] * 2
+    (first, wanted_first), (second, wanted_second) = reference
+    try:
+        rows.reserve([2 * LONG + STEPS] * 2)
+        seen_first = [rows.read(0, [prompts[0]], 0, names[:1])]
+        seen_first.append(rows.advance(first[:1], [LONG], names[:1]))
+        rows.read(1, [[*reversed(prompts[0]), *prompts[0]]], 0, names[:1])
+        seen_second = [rows.read(1, [prompts[1]], 0, names[:1])]
+        for step in range(1, STEPS // 2):
+            both = rows.advance([first[step], second[step - 1]], [LONG + step, SHORT + step - 1], names)
+            seen_first.append(both[:1])
+            seen_second.append(both[1:])
+        rows.drop(0, 1, SHORT + STEPS // 2 - 1)
+        rest = range(STEPS // 2 - 1, STEPS - 1)
+        seen_second += [rows.advance([second[step]], [SHORT + step], names[:1]) for step in rest]
+    except Exception as error:  # noqa: BLE001 -- any refusal of the model rules this way out
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    pairs = ((torch.cat(seen_first), wanted_first), (torch.cat(seen_second), wanted_second))
+    worst = max(float((seen - wanted[: len(seen)]).abs().max() / wanted.std()) for seen, wanted in pairs)
+    return "" if worst <= TOLERANCE.get(rows.dtype, COARSEST) else f"logits differ by {worst:.2g} standard deviations"

@@ -1,0 +1,93 @@
+"""What must be true of a model folder before anything of it is loaded: whole, and safe to read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from inference.errors import CANNOT_HEAL, StartError
+from inference.flags import pinned
+from inference.settings import ModelSettings
+
+PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "tekken.json", "vocab.txt")
+HEADER_LENGTH = 8
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a local folder that cannot be served, with what is wrong in it."""
+    config = read_json(folder / "config.json")
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise StartError(f"`{folder / 'config.json'}` is no model configuration", "copy the whole model")
+    if not any((folder / name).is_file() for name in TOKENIZERS):
+        raise StartError(f"the model folder `{folder}` has no tokenizer", f"it needs one of {', '.join(TOKENIZERS)}")
+    for name in _weight_files(folder):
+        _check_safetensors(folder, name)
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise StartError(f"the model folder has no `{path}`", "copy the whole model") from error
+    except (OSError, ValueError) as error:
+        raise StartError(f"`{path}` cannot be read: {error}", "copy the model again", CANNOT_HEAL) from error
+
+
+def _weight_files(folder: Path) -> list[str]:
+    """The safetensors files of the model, from its index where it has one."""
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        weights = read_json(index)
+        names = sorted(set(weights.get("weight_map", {}).values())) if isinstance(weights, dict) else []
+        for name in names:
+            if not isinstance(name, str) or Path(name).name != name:
+                raise StartError(f"`{index}` names the file `{name}` outside of its folder", "copy the model again")
+        return names
+    names = sorted(path.name for path in folder.glob("*.safetensors"))
+    if names:
+        return names
+    pickled = [path.name for pattern in PICKLED for path in folder.glob(pattern)]
+    if pickled:
+        raise StartError(
+            f"`{folder}` has pickled weights (`{min(pickled)}`), which can run code when they are read",
+            "convert the model to safetensors",
+        )
+    raise StartError(f"the model folder `{folder}` has no weights", "copy the `*.safetensors` files")
+
+
+def _check_safetensors(folder: Path, name: str) -> None:
+    """Compare the length of a file with what its header promises: a copy that broke off shows here, in no time."""
+    path = folder / name
+    if not path.is_file():
+        raise StartError(f"the weights `{path}` are missing", "copy the whole model", CANNOT_HEAL)
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise StartError(f"the weights `{path}` lead out of the model folder", "copy the file itself")
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            header = int.from_bytes(file.read(HEADER_LENGTH), "little")
+            tensors = json.loads(file.read(header)) if header <= size else None
+        ends = [tensor["data_offsets"][1] for key, tensor in (tensors or {}).items() if key != "__metadata__"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        tensors, ends = None, []
+    if tensors is None or size != HEADER_LENGTH + header + max(ends, default=0):
+        raise StartError(f"the weights `{path}` are damaged or cut off", "copy the file again", CANNOT_HEAL)
+
+
+def trust(settings: ModelSettings, *, needs_code: bool, known: bool) -> tuple[bool, str]:
+    """Whether code that comes with the model may run, and what to warn of."""
+    if not settings.trust_remote_code:
+        if needs_code and not known:
+            raise StartError(
+                f"`{settings.source}` needs code that comes with the model",
+                "read that code, then give `--trust_remote_code` and a commit as `--revision`",
+            )
+        return False, ""
+    if known:
+        return False, "`--trust_remote_code` is not needed: transformers has this architecture itself"
+    if not pinned(settings):
+        raise StartError(
+            "`--trust_remote_code` would run code that can change at any time",
+            "pin a commit of 40 hexadecimal digits with `--revision`, or use a local folder",
+        )
+    return True, f"code that comes with `{settings.source}` runs in this process"

@@ -1,0 +1,87 @@
+"""What the front needs of a tokenizer: text to tokens and back, and the model's own chat template."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from inference.errors import RequestError
+
+Message = Mapping[str, Any]
+TEMPLATE_LIMIT = 256 * 1024
+
+
+class Tokenizer(Protocol):
+    """A tokenizer and chat template."""
+
+    @property
+    def end_tokens(self) -> frozenset[int]: ...
+
+    @property
+    def vocabulary(self) -> int: ...
+
+    @property
+    def knows_tools(self) -> bool: ...
+
+    def encode(self, text: str, *, special: bool = True) -> list[int]: ...
+
+    def decode(self, ids: Sequence[int], *, special: bool = False) -> str: ...
+
+    def chat(
+        self, messages: Sequence[Message], *, tools: Sequence[Message] = (), continue_last: bool = False
+    ) -> list[int]: ...
+
+
+class HubTokenizer:
+    """A transformers tokenizer. Templates run in transformers' sandbox, and never come from a request."""
+
+    def __init__(self, tokenizer: Any, template: str | None = None, ends: frozenset[int] = frozenset()) -> None:
+        self.inner = tokenizer
+        self._template = template or tokenizer.chat_template
+        own = tokenizer.eos_token_id
+        self._ends = ends or (frozenset() if own is None else frozenset({own}))
+
+    @property
+    def end_tokens(self) -> frozenset[int]:
+        return self._ends
+
+    @property
+    def vocabulary(self) -> int:
+        return len(self.inner)
+
+    @property
+    def knows_tools(self) -> bool:
+        templates = self._template.values() if isinstance(self._template, dict) else [self._template or ""]
+        return any("tools" in template for template in templates)
+
+    def encode(self, text: str, *, special: bool = True) -> list[int]:
+        ids: list[int] = self.inner.encode(text, add_special_tokens=special)
+        return ids
+
+    def decode(self, ids: Sequence[int], *, special: bool = False) -> str:
+        text = self.inner.decode(list(ids), skip_special_tokens=not special, clean_up_tokenization_spaces=False)
+        return str(text)
+
+    def chat(
+        self, messages: Sequence[Message], *, tools: Sequence[Message] = (), continue_last: bool = False
+    ) -> list[int]:
+        """The prompt for these messages; a model without a template gets the plain words, a role on each line."""
+        if not self._template:
+            return self.encode(_plain(messages))
+        try:
+            text = self.inner.apply_chat_template(
+                list(messages),
+                tools=list(tools) or None,
+                chat_template=self._template,
+                tokenize=False,
+                add_generation_prompt=not continue_last,
+                continue_final_message=continue_last,
+            )
+        except Exception as error:
+            # The template is the model's own program, so any of its complaints is about the messages.
+            message = f"the model's chat template refuses these messages: {error}"
+            raise RequestError(message, "messages") from error
+        return self.encode(str(text), special=False)
+
+
+def _plain(messages: Sequence[Message]) -> str:
+    lines = [f"{message['role']}: {message.get('content') or ''}" for message in messages]
+    return "\n".join([*lines, "assistant:"])
