@@ -118,6 +118,8 @@ def command(arguments: Sequence[str], port: int, *, ready: bool = True, **enviro
             process.send_signal(signal.SIGKILL)
             process.wait()
             reader.join(10)
+            if process.stdout:
+                process.stdout.close()
 
 
 def _wait_for(answered: Callable[[], bool], alive: Callable[[], bool]) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from inference.engine.protocol import Sampling, Token, Work
-from inference.engine.transformers import forward
+from inference.engine.transformers import forward, slots
 from inference.engine.transformers.adapters import Adapters
 from inference.engine.transformers.forward import Separate
 from inference.engine.transformers.sampler import Sampler
@@ -93,7 +93,7 @@ def test_a_small_budget_makes_sequences_wait_and_changes_no_answer() -> None:
 def test_a_wrong_mask_is_found_before_anybody_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
     model = models.build(models.llama())
 
-    causal, present = forward.causal, forward.present
+    causal, present = slots.causal, slots.present
     monkeypatch.setattr(forward, "causal", lambda *arguments: torch.zeros_like(causal(*arguments)))
     monkeypatch.setattr(forward, "present", lambda *arguments: torch.ones_like(present(*arguments)))
     rows, mode = choose(model, ModelSettings("x"), Adapters())

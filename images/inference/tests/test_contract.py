@@ -14,6 +14,18 @@ import pytest
 from tests.servers import Running, command, echo_served, free_port, in_process
 
 ENGINES = ["echo", "transformers", "vllm"]
+FAMILIES = [
+    "num_requests_running",
+    "num_requests_waiting",
+    "kv_cache_usage_perc",
+    "time_to_first_token_seconds_count",
+    "inter_token_latency_seconds_count",
+    "e2e_request_latency_seconds_count",
+    "prompt_tokens_total",
+    "generation_tokens_total",
+    "request_success_total",
+    "admission_rejections_total",
+]
 COUNT = "<user>one two\n<assistant>"
 
 
@@ -108,9 +120,8 @@ def test_a_stop_string_ends_the_text_across_token_borders(client: openai.OpenAI,
     whole = client.completions.create(model=model, prompt=COUNT, max_tokens=20, temperature=0).choices[0].text
     stop = whole[3:8]
     for stream in (False, True):
-        answer = client.completions.create(
-            model=model, prompt=COUNT, max_tokens=20, temperature=0, stop=["never met", stop], stream=stream
-        )
+        wanted: Any = {"prompt": COUNT, "max_tokens": 20, "temperature": 0, "stop": ["never met", stop]}
+        answer: Any = client.completions.create(model=model, stream=stream, **wanted)
         choices = [part.choices[0] for part in answer] if stream else [answer.choices[0]]
         assert "".join(choice.text for choice in choices) == whole[: whole.index(stop)]
         assert choices[-1].finish_reason == "stop"
@@ -270,9 +281,7 @@ def test_metrics_are_kaitos_json_or_prometheus_text(server: Running) -> None:
     assert server.metric("vllm:generation_tokens_total") == before + 3
     accept = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"
     text = server.client.get("/metrics", headers={"Accept": accept}).text
-    for name in ("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc", "time_to_first_token_seconds_count",
-                 "inter_token_latency_seconds_count", "e2e_request_latency_seconds_count", "prompt_tokens_total",
-                 "request_success_total", "admission_rejections_total"):  # fmt: skip
+    for name in FAMILIES:
         assert f"\nvllm:{name}{{" in text
 
 
@@ -285,7 +294,7 @@ def test_a_schema_is_followed(client: openai.OpenAI, model: str, engine: str) ->
             client.chat.completions.create(model=model, messages=messages, response_format=wanted)
         return
     for stream in (False, True):
-        answer = client.chat.completions.create(
+        answer: Any = client.chat.completions.create(
             model=model, messages=messages, response_format=wanted, max_tokens=60, stream=stream
         )
         text = (

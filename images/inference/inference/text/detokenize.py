@@ -45,7 +45,8 @@ class StopStrings:
         self._held += text
         found = [(self._held.find(stop), stop) for stop in self._stops if stop in self._held]
         if found:
-            at, stop = min(found, key=lambda hit: (hit[0], len(hit[1])))
+            # Whatever is complete first, so that it does not matter how the text was cut.
+            at, stop = min(found, key=lambda hit: (hit[0] + len(hit[1]), hit[0]))
             certain = self._held[: at + len(stop) if self._include else at]
             self._held = ""
             return certain, stop

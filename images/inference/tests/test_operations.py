@@ -1,0 +1,235 @@
+"""What happens when there is too much, too little time, nobody left to answer, or an end."""
+
+import asyncio
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+from inference.settings import Front, Limits
+from tests.servers import Running, command, echo_served, free_port, in_process
+
+SLOW = {"prompt": "x" * 400, "max_tokens": 400}
+
+
+def eventually(true: Callable[[], bool], seconds: float = 5.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if true():
+            return True
+        time.sleep(0.01)
+    return true()
+
+
+def running(server: Running) -> float:
+    return server.metric("vllm:num_requests_running") + server.metric("vllm:num_requests_waiting")
+
+
+def test_a_full_queue_refuses_with_503_and_when_to_come_back() -> None:
+    front = Front(limits=Limits(running=2, queued=1))
+    with in_process(lambda: echo_served(seconds=0.01, running=2), front) as server, ThreadPoolExecutor(3) as pool:
+        inside = [pool.submit(server.client.post, "/v1/completions", json=SLOW) for _ in range(3)]
+        assert eventually(lambda: running(server) == 3)
+        assert server.metric("vllm:num_requests_waiting") == 1
+        refused = server.client.post("/v1/completions", json=SLOW)
+        assert refused.status_code == httpx.codes.SERVICE_UNAVAILABLE
+        assert refused.headers["retry-after"] == "1"
+        assert refused.json()["error"]["code"] == "queue_full"
+        assert server.client.post("/chat", json={"prompt": "x"}).status_code == httpx.codes.SERVICE_UNAVAILABLE
+        assert server.client.get("/health").status_code == httpx.codes.OK
+        assert server.metric("vllm:admission_rejections_total") == 2
+        assert {answer.result().status_code for answer in inside} == {200}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_deadline_ends_the_work(stream: bool) -> None:
+    front = Front(limits=Limits(request_seconds=0.2))
+    with in_process(lambda: echo_served(seconds=0.05), front) as server:
+        answer = server.client.post("/v1/completions", json=SLOW | {"stream": stream})
+        assert answer.status_code == (httpx.codes.OK if stream else httpx.codes.GATEWAY_TIMEOUT)
+        last = answer.text.removesuffix("\n\n").rsplit("data: ", 1)[-1]
+        assert json.loads(last)["error"]["code"] == "deadline_exceeded"
+        assert eventually(lambda: running(server) == 0, 1)
+
+
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/completions?stream", "/v1/chat/completions", "/chat"])
+def test_a_client_that_leaves_frees_its_place_within_a_second(path: str) -> None:
+    body: dict[str, object] = SLOW | {"stream": "stream" in path, "n": 2}
+    if path == "/chat":
+        body = {"prompt": "x" * 400, "generate_kwargs": {"max_new_tokens": 400}}
+    if path == "/v1/chat/completions":
+        body = {"messages": [{"role": "user", "content": "x" * 400}], "n": 2}
+    with in_process(lambda: echo_served(seconds=0.05)) as server:
+
+        async def leave() -> None:
+            async with httpx.AsyncClient(base_url=server.url, timeout=0.3) as client:
+                with suppress(httpx.TimeoutException):
+                    if body.get("stream"):
+                        async with client.stream("POST", path, json=body) as answer:
+                            await anext(answer.aiter_bytes())
+                    else:
+                        await client.post(path, json=body)
+
+        async def many() -> None:
+            await asyncio.gather(*(leave() for _ in range(20)))
+
+        asyncio.run(many())
+        assert eventually(lambda: running(server) == 0, 1)
+        assert server.desk is not None
+        assert server.desk.admission.inside == 0
+        assert server.metric('vllm:request_success_total{finished_reason="abort"') > 0
+
+
+@pytest.mark.slow
+def test_a_thousand_disconnects_leave_nothing_behind(echo: Running) -> None:
+    async def leave(client: httpx.AsyncClient) -> None:
+        with suppress(httpx.HTTPError):
+            await client.post("/v1/completions", json=SLOW | {"max_tokens": 3000}, timeout=0.02)
+
+    async def many() -> None:
+        limits = httpx.Limits(max_connections=50)
+        async with httpx.AsyncClient(base_url=echo.url, limits=limits) as client:
+            for _ in range(20):
+                await asyncio.gather(*(leave(client) for _ in range(50)))
+
+    asyncio.run(many())
+    assert eventually(lambda: running(echo) == 0, 1)
+    assert echo.client.post("/v1/completions", json={"prompt": "x"}).status_code == httpx.codes.OK
+
+
+def test_a_large_body_is_refused_before_it_is_parsed() -> None:
+    with in_process(echo_served, Front(limits=Limits(body_bytes=1000))) as server:
+        for content in (b"x" * 1001, (b"x" * 600 for _ in range(2))):
+            answer = server.client.post("/v1/completions", content=content)
+            assert answer.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE
+            assert answer.json()["error"]["code"] == "body_too_large"
+        assert server.client.post("/chat", json={"prompt": "x" * 2000}).json()["detail"]
+        assert server.client.post("/v1/completions", json={"prompt": "x"}).status_code == httpx.codes.OK
+
+
+def test_keys_guard_everything_but_probes_and_follow_their_file(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("first-key\nsecond-key\n")
+    with in_process(echo_served, Front(api_key_file=keys)) as server:
+        for path in ("/health", "/livez", "/readyz", "/metrics"):
+            assert server.client.get(path).status_code == httpx.codes.OK
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic first-key"}):
+            for path in ("/v1/models", "/", "/openapi.json"):
+                assert server.client.get(path, headers=headers).status_code == httpx.codes.UNAUTHORIZED
+            assert server.client.post("/chat", json={"prompt": "x"}, headers=headers).status_code == 401
+        for key in ("first-key", "second-key"):
+            ok = server.client.get("/v1/models", headers={"Authorization": f"Bearer {key}"})
+            assert ok.status_code == httpx.codes.OK
+        keys.write_text("third-key\n")
+        assert server.client.get("/v1/models", headers={"Authorization": "Bearer first-key"}).status_code == 401
+        assert server.client.get("/v1/models", headers={"Authorization": "Bearer third-key"}).status_code == 200
+
+
+def test_nothing_is_served_before_the_model_is_there() -> None:
+    with in_process(echo_served, ready=False) as server:
+        assert server.client.get("/livez").json() == {"status": "loading"}
+        for path in ("/health", "/readyz", "/v1/models"):
+            assert server.client.get(path).status_code == httpx.codes.SERVICE_UNAVAILABLE
+        answer = server.client.post("/v1/completions", json={"prompt": "x"})
+        assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+        assert answer.headers["retry-after"]
+
+
+def test_a_dead_engine_turns_readiness_off_and_ends_what_runs() -> None:
+    with in_process(lambda: echo_served(seconds=0.02)) as server, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(server.client.post, "/v1/completions", json=SLOW)
+        assert eventually(lambda: running(server) == 1)
+        assert server.desk is not None
+        served = server.desk.deployment.require()
+        served.engine.failure = "out of memory"  # type: ignore[misc]  # the echo's own attribute
+        assert asked.result().status_code == httpx.codes.SERVICE_UNAVAILABLE
+        assert server.client.get("/health").status_code == httpx.codes.SERVICE_UNAVAILABLE
+        assert server.client.get("/livez").status_code == httpx.codes.SERVICE_UNAVAILABLE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["ours", "accelerate's"])
+def test_sigterm_under_load_loses_nothing(launcher: str, bloom_folder: Path) -> None:
+    """The command of the rendered manifest, through the image's launcher and through the real one."""
+    port = free_port()
+    launch = ["accelerate"] if launcher == "ours" else ["python3", "-m", "accelerate.commands.accelerate_cli"]
+    single = ["launch", "--num_processes", "1", "--num_machines", "1"]
+    script = ["tfs/inference_api.py", "--pipeline", "text-generation", "--torch_dtype", "float32"]
+    more = ["--pretrained_model_name_or_path", str(bloom_folder), "--port", str(port), "--shutdown_timeout", "200"]
+    with command([*launch, *single, *script, *more], port) as server:
+        asked = threading.Barrier(33)
+        statuses: list[int] = []
+
+        def ask() -> None:
+            asked.wait()
+            body = {"prompt": "one two", "max_tokens": 400, "ignore_eos": True}
+            with httpx.Client(base_url=server.url, timeout=200) as client:
+                answer = client.post("/v1/completions", json=body)
+                statuses.append(answer.status_code)
+                assert answer.json()["usage"]["completion_tokens"] == 400
+
+        with ThreadPoolExecutor(32) as pool:
+            work = [pool.submit(ask) for _ in range(32)]
+            asked.wait()
+            assert eventually(lambda: running(server) == 32, 60)
+            assert server.process is not None
+            server.process.send_signal(signal.SIGTERM)
+            refusals = (httpx.codes.SERVICE_UNAVAILABLE,)
+            assert eventually(lambda: server.client.get("/health").status_code in refusals)
+            assert server.client.get("/livez").status_code == httpx.codes.OK
+            late = server.client.post("/chat", json={"prompt": "late"})
+            assert late.status_code == httpx.codes.SERVICE_UNAVAILABLE
+            for item in work:
+                item.result()
+        assert statuses == [200] * 32
+        if launcher == "ours":
+            assert server.process.wait(20) == 0
+        assert eventually(lambda: any(line["message"] == "ended" for line in server.log()), 10)
+
+
+@pytest.mark.slow
+def test_the_log_is_json_and_holds_no_word_of_prompt_or_answer(llama_folder: Path) -> None:
+    port = free_port()
+    script = ["python3", "tfs/inference_api.py", "--pretrained_model_name_or_path", str(llama_folder)]
+    with command([*script, "--port", str(port), "--log_level", "DEBUG", "--unheard-of", "1"], port) as server:
+        body = {"prompt": "secretword", "return_full_text": True}
+        assert "secretword" in server.client.post("/chat", json=body, headers={"X-Request-Id": "r-1"}).text
+        assert (
+            server.client.post("/chat", json={"generate_kwargs": {"secretword": 1}, "prompt": "x"}).status_code == 400
+        )
+        assert eventually(lambda: any(line.get("request_id") == "r-1" for line in server.log()))
+        assert len(server.log()) == len(server.lines)
+        assert not any("secretword" in line for line in server.lines)
+        assert any("--unheard_of" in line["message"] for line in server.log())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spoil", ["weights", "tokenizer"])
+def test_a_model_that_cannot_be_loaded_never_is_ready_and_says_why_last(
+    spoil: str, llama_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for path in llama_folder.iterdir():
+        content = path.read_bytes()
+        if spoil == "weights" and path.suffix == ".safetensors":
+            content = content[: len(content) // 2]
+        if not (spoil == "tokenizer" and path.name.startswith("tokenizer")):
+            (folder / path.name).write_bytes(content)
+    port = free_port()
+    script = ["accelerate", "launch", "--num_processes", "1", "--num_machines", "1", "tfs/inference_api.py"]
+    arguments = [*script, "--pretrained_model_name_or_path", str(folder), "--port", str(port)]
+    with command(arguments, port, ready=False) as server:
+        assert server.process is not None
+        assert server.process.wait(60) == 2
+        assert eventually(lambda: bool(server.lines))
+        last = json.loads(server.lines[-1])
+        assert last["level"] == "error"
+        assert ("cut off" if spoil == "weights" else "no tokenizer") in last["message"]
