@@ -61,6 +61,7 @@ def _templates_are_compiled_once() -> Iterator[None]:
 def root(tmp_path: Path) -> Path:
     shutil.copytree(HERE / "valid", tmp_path / "catalog")
     (tmp_path / "catalog" / "facts").symlink_to(REPOSITORY / "catalog" / "facts")
+    (tmp_path / "policies").symlink_to(REPOSITORY / "policies")
     return tmp_path
 
 
