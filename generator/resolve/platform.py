@@ -13,6 +13,8 @@ from generator.resolve.watch import WatchView, build_watch
 
 POLICIES = "kaitops-policies"
 """Namespace and name of the policies' parameters; the bindings in `policies/` name it."""
+RBAC = "rbac.authorization.k8s.io"
+STATE_METRICS = "kaito-state-metrics"
 IN_CLUSTER = "https://kubernetes.default.svc"
 CLUSTER_KINDS = (
     ("", "Namespace"),
@@ -64,8 +66,8 @@ class GitOpsView:
     revision: str
     server: str
     namespaces: tuple[str, ...]
-    cluster_kinds: tuple[tuple[str, str], ...]
-    """Group and kind of the objects without a namespace that it may apply."""
+    cluster_kinds: tuple[tuple[str, str, str], ...]
+    """Group, kind and name (empty for any) of the objects without a namespace that it may apply."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,10 +141,11 @@ def _watched_from(watch: WatchView | None) -> tuple[str, ...]:
     return (watch.namespace,) if watch else ()
 
 
-def _cluster_kinds(watch: WatchView | None) -> Iterator[tuple[str, str]]:
-    yield from CLUSTER_KINDS
+def _cluster_kinds(watch: WatchView | None) -> Iterator[tuple[str, str, str]]:
+    """Rights over the whole cluster by one name alone: any other would let each commit give itself all of them."""
+    yield from ((group, kind, "") for group, kind in CLUSTER_KINDS)
     if watch and watch.state_image:
-        yield from (("rbac.authorization.k8s.io", kind) for kind in ("ClusterRole", "ClusterRoleBinding"))
+        yield from ((RBAC, kind, STATE_METRICS) for kind in ("ClusterRole", "ClusterRoleBinding"))
 
 
 def _namespace(spec: ClusterSpec, name: str, namespace: Namespace) -> NamespaceView:

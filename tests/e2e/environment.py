@@ -30,6 +30,8 @@ CONTROLLERS = (
     "resourcequota-controller",
 )
 """Kubernetes' own, without which nothing is pruned for good and no quota has a status."""
+OPERATORS_OWN = {"dev": ("monitoring",), "prod": ()}
+"""Namespaces that an operator's installation has made: the Prometheus Operator's own."""
 REFRESH = {"metadata": {"annotations": {"argocd.argoproj.io/refresh": "normal"}}}
 
 
@@ -77,7 +79,7 @@ class Environment:
 
     def units(self) -> list[str]:
         folder = self.publisher.checkout / "clusters" / self.cluster
-        return sorted(path.name for path in folder.iterdir() if path.is_dir())
+        return sorted(path.parent.name for path in folder.glob("*/kustomization.yaml"))
 
     def kaito(self, unit: str) -> Object:
         """The unit's KAITO object as rendered now."""
@@ -117,6 +119,8 @@ def running_environment(folder: Path, cluster: str) -> Iterator[Environment]:
         kube = stack.enter_context(closing(Kube(server)))
         load_definitions(kube.api, definitions())
         argocd.install(kube.api)
+        for name in OPERATORS_OWN[cluster]:
+            kube.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         stack.enter_context(_running_controllers(folder, server))
         journal = Journal(kube)
         operators = Operators(kube, journal)

@@ -98,6 +98,13 @@ def condition(kind: str, body: Object, status: str = "True", reason: str = "", m
     }
 
 
+def deployment_status(body: Object) -> Object:
+    """Its pods run: there is no node here that could start one."""
+    wanted = body["spec"].get("replicas", 1)
+    counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), wanted)
+    return {"observedGeneration": body["metadata"]["generation"], **counts}
+
+
 def gateway_status(body: Object) -> Object:
     return {"conditions": [condition("Accepted", body), condition("Programmed", body)]}
 

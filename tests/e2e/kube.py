@@ -21,6 +21,7 @@ PATHS = {
     "AppProject": "/apis/argoproj.io/v1alpha1/appprojects",
     "Application": "/apis/argoproj.io/v1alpha1/applications",
     "ConfigMap": "/api/v1/configmaps",
+    "Deployment": "/apis/apps/v1/deployments",
     "ExternalSecret": "/apis/external-secrets.io/v1/externalsecrets",
     "Gateway": "/apis/gateway.networking.k8s.io/v1/gateways",
     "HTTPRoute": "/apis/gateway.networking.k8s.io/v1/httproutes",

@@ -1,4 +1,4 @@
-"""The controllers of a cluster that no registry has: KAITO's, and those of gateways, claims and secrets.
+"""The controllers of a cluster that no registry has: KAITO's, and those of gateways, claims, secrets and pods.
 
 They answer each event of the journal. How an object fares is on command: `let` gives it the states to go through;
 without a command all goes well.
@@ -65,6 +65,7 @@ class Operators:
     def _answer(self, event: Event) -> None:
         answers: dict[str, Callable[[Event], None]] = {
             **dict.fromkeys(kaito.FINALIZERS, self._kaito),
+            "Deployment": self._deployment,
             "Gateway": self._gateway,
             "HTTPRoute": self._route,
             "Service": self._service,
@@ -117,6 +118,9 @@ class Operators:
             # A merge alone would keep fields of the state before.
             cleared = dict.fromkeys(event.body.get("status", {}))
             self.kube.merge(event.body, {"status": cleared | status}, "/status")
+
+    def _deployment(self, event: Event) -> None:
+        self._write(event, kaito.deployment_status(event.body))
 
     def _gateway(self, event: Event) -> None:
         self._write(event, kaito.gateway_status(event.body))

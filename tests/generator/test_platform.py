@@ -95,7 +95,7 @@ def test_the_project_lets_argo_cd_apply_every_object_of_every_unit(fleet: Compil
     """One kind or one namespace that the project does not name fails the whole sync of its unit."""
     for cluster in fleet.catalog.clusters:
         project = one(f"{cluster}/gitops", "AppProject", f"kaitops-{cluster}", namespace="argocd")["spec"]
-        listed = {(one["group"], one["kind"]) for one in project["clusterResourceWhitelist"]}
+        listed = {(one["group"], one["kind"], one.get("name")) for one in project["clusterResourceWhitelist"]}
         namespaces = {place["namespace"] for place in project["destinations"]}
         assert "namespaceResourceWhitelist" not in project  # which lets every namespaced kind in
         for application in objects(f"{cluster}/gitops"):
@@ -104,7 +104,9 @@ def test_the_project_lets_argo_cd_apply_every_object_of_every_unit(fleet: Compil
             for body in objects(application["spec"]["source"]["path"].removeprefix("clusters/")):
                 group = body["apiVersion"].rpartition("/")[0]
                 if body["kind"] in CLUSTER_SCOPED:
-                    assert (group, body["kind"]) in listed
+                    # Rights over the cluster are let in by name: the kind alone would let in every right.
+                    named = body["metadata"]["name"] if "rbac" in group else None
+                    assert (group, body["kind"], named) in listed
                 else:
                     assert body["metadata"]["namespace"] in namespaces, body
 
