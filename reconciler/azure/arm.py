@@ -1,51 +1,86 @@
 """The agent pools of a real cluster, through Azure's own SDK.
 
 No poller of the SDK is used: each would ask for its own operation every few seconds, and AKS allows two such reads a
-second to a whole subscription. A request is over when Azure accepted it; the LIST tells the rest. The SDK retries
-nothing either: back-off is the queue's, and a silent second PUT after a lost answer would look like somebody else's
-pool.
+second to a whole subscription. A request is over when Azure accepted it; the LIST tells the rest.
 """
 
-import json
-import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
+import aiohttp
 from azure.core import MatchConditions
 from azure.core.credentials_async import AsyncTokenCredential
-from azure.core.exceptions import (
-    AzureError as SdkError,
+from azure.core.pipeline import PipelineResponse
+from azure.core.pipeline.policies import (
+    AsyncHTTPPolicy,
+    ContentDecodePolicy,
+    CustomHookPolicy,
+    HeadersPolicy,
+    RequestIdPolicy,
+    SansIOHTTPPolicy,
+    UserAgentPolicy,
 )
-from azure.core.exceptions import (
-    ClientAuthenticationError,
-    HttpResponseError,
-    ServiceRequestError,
-    ServiceResponseError,
-)
+from azure.core.pipeline.transport import AioHttpTransport
+from azure.core.settings import settings as sdk
 from azure.mgmt.containerservice.aio import ContainerServiceClient
 from azure.mgmt.containerservice.models import AgentPool
+from azure.mgmt.core.tools import get_arm_endpoints
 
+from reconciler.azure.answer import ask, precondition_failed, read_trouble
+from reconciler.azure.credential import SignIn
 from reconciler.azure.port import AzureError, LostError
 from reconciler.desired import Desired
-from reconciler.errors import Trouble
 from reconciler.nodepool import Cluster, Pool
 
-T = TypeVar("T")
-REQUEST_SECONDS = 60
+CONNECT_SECONDS = 10
+Authentication = AsyncHTTPPolicy[Any, Any] | SansIOHTTPPolicy[Any, Any]
 
 
-def arm_client(credential: AsyncTokenCredential, subscription: str, **options: Any) -> ContainerServiceClient:
-    """A client that retries nothing; `options` point tests at a server of theirs."""
+def arm_client(
+    credential: AsyncTokenCredential,
+    subscription: str,
+    *,
+    authentication_policy: Authentication | None = None,
+    **options: Any,
+) -> ContainerServiceClient:
+    """A client that sends each request once, made within the event loop; the last two point tests at their server.
+
+    It has fewer policies than the SDK would give it. Left out are the one that sends again what failed: back-off is the
+    queue's, and a second PUT after a lost answer looks like somebody else's pool; the one that follows redirects; and
+    the one that registers AKS with the subscription where it is not, and waits for that.
+    """
+    scopes = get_arm_endpoints(sdk.azure_cloud())["credential_scopes"]
     return ContainerServiceClient(
         credential,
         subscription,
-        retry_total=0,
-        connection_timeout=10,
-        read_timeout=REQUEST_SECONDS,
-        logging_enable=False,
+        policies=[
+            RequestIdPolicy(),
+            HeadersPolicy(),
+            UserAgentPolicy(user_agent="kaitops-reconciler"),
+            ContentDecodePolicy(),
+            authentication_policy or SignIn(credential, *scopes),
+            CustomHookPolicy(),
+        ],
+        transport=AioHttpTransport(session=_session(), connection_timeout=CONNECT_SECONDS),
         **options,
     )
+
+
+def _session() -> aiohttp.ClientSession:
+    """As the SDK makes it, but for one thing: aiohttp sends a PUT or DELETE again when the connection breaks."""
+    return aiohttp.ClientSession(
+        middlewares=(_once,), auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar(), trust_env=True
+    )
+
+
+async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError(f"the connection broke: {error}") from error
 
 
 class ArmPools:
@@ -60,10 +95,10 @@ class ArmPools:
 
     async def list(self) -> list[Pool]:
         async def every() -> list[Pool]:
-            pages = self._client.agent_pools.list(**self._place, **_request())
+            pages = self._client.agent_pools.list(**self._place, raw_response_hook=_whole)
             return [read_pool(pool.as_dict()) async for pool in pages]
 
-        return await _ask(every)
+        return await ask(every)
 
     async def create(self, pool: Desired) -> None:
         async def begin() -> None:
@@ -73,109 +108,73 @@ class ArmPools:
                 parameters=body(pool),
                 match_condition=MatchConditions.IfMissing,
                 polling=False,
-                **_request(),
             )
 
-        await _ask(begin)
+        await ask(begin)
 
     async def delete(self, name: str, etag: str) -> None:
         match: dict[str, Any] = {"etag": etag, "match_condition": MatchConditions.IfNotModified} if etag else {}
 
         async def begin() -> None:
-            await self._client.agent_pools.begin_delete(
-                **self._place, agent_pool_name=name, polling=False, **match, **_request()
-            )
+            await self._client.agent_pools.begin_delete(**self._place, agent_pool_name=name, polling=False, **match)
 
         try:
-            await _ask(begin)
+            await ask(begin)
         except AzureError as error:
-            if error.status != HTTPStatus.NOT_FOUND and "Agent Pool not found" not in error.trouble.message:
+            if not _pool_is_gone(error):
                 raise
 
     async def tag(self, name: str, etag: str, tags: Mapping[str, str]) -> None:
         """The pool as it is, with more tags: AKS changes tags in place."""
 
         async def begin() -> None:
-            found = await self._client.agent_pools.get(**self._place, agent_pool_name=name, **_request())
+            found = await self._client.agent_pools.get(**self._place, agent_pool_name=name)
             found.tags = {**(found.tags or {}), **tags}
+            condition = etag or found.e_tag
+            if not condition:  # The SDK would send no condition at all, and make the pool again if it is gone.
+                raise precondition_failed(f"node pool `{name}` has no etag")
             await self._client.agent_pools.begin_create_or_update(
                 **self._place,
                 agent_pool_name=name,
                 parameters=found,
-                etag=etag or found.e_tag or "",
+                etag=condition,
                 match_condition=MatchConditions.IfNotModified,
                 polling=False,
-                **_request(),
             )
 
-        await _ask(begin)
+        await ask(begin)
 
     async def cluster(self) -> Cluster:
         async def get() -> Cluster:
-            found = await self._client.managed_clusters.get(**self._place, **_request())
-            inner = found.as_dict().get("properties") or {}
-            power = (inner.get("powerState") or {}).get("code") or "Running"
-            return Cluster(power, inner.get("provisioningState") or "Succeeded")
+            found = await self._client.managed_clusters.get(**self._place)
+            return read_cluster(found.as_dict())
 
-        return await _ask(get)
+        return await ask(get)
 
 
-def _request() -> dict[str, Any]:
-    """Our own id of a request, which Azure's logs keep beside theirs."""
-    return {"headers": {"x-ms-client-request-id": str(uuid.uuid4())}}
+def _whole(response: PipelineResponse[Any, Any]) -> None:
+    """The SDK reads a page without `value` as an empty one, and pools missing from a LIST count as gone."""
+    answer = response.http_response
+    if answer.status_code != HTTPStatus.OK:
+        return
+    found = answer.json()
+    pools = found.get("value") if isinstance(found, dict) else None
+    if not isinstance(pools, list) or not all(isinstance(each, dict) and each.get("name") for each in pools):
+        raise LostError("Azure sent a page of the LIST that holds no node pools as it should")
 
 
-async def _ask(request: Callable[[], Awaitable[T]]) -> T:
-    """Send, and tell in our own words what went wrong."""
-    try:
-        return await request()
-    except ClientAuthenticationError as error:
-        if error.response is not None:
-            raise _refusal(error) from error
-        raise AzureError(Trouble("AuthenticationFailed", _line(error)), 401) from error
-    except HttpResponseError as error:
-        raise _refusal(error) from error
-    except (ServiceRequestError, ServiceResponseError) as error:
-        raise LostError(f"no answer from Azure: {_line(error)}") from error
-    except SdkError as error:
-        raise AzureError(Trouble("CredentialUnavailable", _line(error)), 401) from error
+def _pool_is_gone(error: AzureError) -> bool:
+    """And not the cluster, the resource group or the subscription, which have codes of their own."""
+    trouble = error.trouble
+    if "Agent Pool not found" in trouble.message:
+        return True
+    return error.status == HTTPStatus.NOT_FOUND and (trouble.code == "NotFound" or "/agentPools/" in trouble.message)
 
 
-def _refusal(error: HttpResponseError) -> AzureError:
-    headers: Mapping[str, str] = getattr(error.response, "headers", {})
-    wait = headers.get("Retry-After", "")
-    return AzureError(
-        _trouble(error),
-        error.status_code or 0,
-        retry_after=float(wait) if wait.isdecimal() else None,
-        correlation=headers.get("x-ms-correlation-request-id", ""),
-    )
-
-
-def _trouble(error: HttpResponseError) -> Trouble:
-    """AKS puts code and message below `error`, or at the top; the SDK reads only the first kind."""
-    text = error.response.text() if error.response is not None else ""
-    found = _json_object(text)
-    found = found.get("error", found)
-    return read_trouble(found) if "code" in found else Trouble(str(error.status_code or ""), _line(error))
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    """Empty where the text is none: a proxy's page, or nothing."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:500]
-
-
-def read_trouble(found: Mapping[str, Any]) -> Trouble:
-    details = tuple(read_trouble(each) for each in found.get("details") or () if each)
-    return Trouble(str(found.get("code") or ""), str(found.get("message") or ""), details)
+def read_cluster(found: Mapping[str, Any]) -> Cluster:
+    inner = found.get("properties") or {}
+    power = (inner.get("powerState") or {}).get("code")
+    return Cluster(power or "Running", inner.get("provisioningState") or "Succeeded")
 
 
 def read_pool(found: Mapping[str, Any]) -> Pool:

@@ -1,31 +1,64 @@
 """How does the reconciler sign in to Azure? By the one way that it was told, without trying others."""
 
-from azure.core.credentials_async import AsyncTokenCredential
-from azure.identity.aio import AzureCliCredential, ManagedIdentityCredential, WorkloadIdentityCredential
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
+from azure.core.credentials_async import AsyncTokenCredential
+from azure.core.exceptions import AzureError as SdkError
+from azure.core.pipeline import PipelineRequest
+from azure.identity.aio import AzureCliCredential, ManagedIdentityCredential, WorkloadIdentityCredential
+from azure.mgmt.core.policies import AsyncARMChallengeAuthenticationPolicy
+
+from reconciler.azure.answer import line
+from reconciler.azure.port import AzureError
+from reconciler.errors import Trouble
 from reconciler.settings import Settings, SettingsError
 
 
-def credential(settings: Settings) -> AsyncTokenCredential:
-    """The credential that the settings name.
+def credential(settings: Settings, **options: Any) -> AsyncTokenCredential:
+    """The credential that the settings name; `options` point tests at their server.
 
     Raises:
         SettingsError: workload identity is not set up for this pod.
     """
-    client = settings.client_id or None
+    if settings.client_id:
+        options["client_id"] = settings.client_id
     if settings.credential == "cli":
         return AzureCliCredential()
     if settings.credential == "managed-identity":
-        return ManagedIdentityCredential(client_id=client)
+        return ManagedIdentityCredential(**options)
     try:
-        return WorkloadIdentityCredential(client_id=client)
+        return WorkloadIdentityCredential(**options)
     except ValueError as error:
-        cause = " ".join(str(error).split())
-        raise SettingsError([f"{_HOW} ({cause})"]) from error
+        raise SettingsError([f"{_HOW} ({line(error)})"]) from error
 
 
 _HOW = (
     "`--credential workload-identity` needs `AZURE_CLIENT_ID`, `AZURE_TENANT_ID` and `AZURE_FEDERATED_TOKEN_FILE`:"
-    " label"
-    " the pod `azure.workload.identity/use: true`, or choose another credential"
+    " label the pod `azure.workload.identity/use: true`, or choose another credential"
 )
+
+
+class SignIn(AsyncARMChallengeAuthenticationPolicy):
+    """Tells a sign-in that failed from a request that did: nothing was sent, and the words are those of the sign-in.
+
+    Otherwise a missing token file would be an error of the operating system that nobody expects, a token service out of
+    reach a lost request, and the no of Microsoft Entra one of ARM.
+    """
+
+    async def on_request(self, request: PipelineRequest[Any]) -> None:
+        with _signing_in():
+            await super().on_request(request)
+
+    async def authorize_request(self, request: PipelineRequest[Any], *scopes: str, **options: Any) -> None:
+        with _signing_in():
+            await super().authorize_request(request, *scopes, **options)
+
+
+@contextmanager
+def _signing_in() -> Iterator[None]:
+    try:
+        yield
+    except (SdkError, OSError, ValueError) as error:
+        raise AzureError(Trouble("CredentialUnavailable", line(error)), 401) from error
