@@ -58,7 +58,8 @@ class LoopbackSignIn(SignIn):
         key = request.http_request.headers[WIRE_HEADER] = str(uuid.uuid4())
         with self._wire.sending(key):
             response = await super().send(request)
-            await response.http_response.read()
+            if response.http_response.headers.get("Content-Length", "0") != "0":  # The SDK cannot read nothing twice.
+                await response.http_response.read()
             return response
 
     async def on_request(self, request: PipelineRequest[Any]) -> None:

@@ -1,259 +1,327 @@
-"""Does the adapter, with the real SDK, say to ARM what it should, and understand what comes back?"""
+"""Does the adapter say to ARM what it should, with the real SDK over HTTP, and understand what comes back?"""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from aiohttp import web
+from azure.mgmt.containerservice.models import ManagedClusterAgentPoolProfileProperties
 
 from reconciler import names
-from reconciler.azure import AzureError, LostError
-from reconciler.azure.arm import ArmPools
-from reconciler.errors import Class, Trouble, classify
-from reconciler.nodeclass import NodeClass
+from reconciler.azure import AzureError
+from reconciler.desired import Desired
+from reconciler.errors import Class, classify
 from reconciler.offerings import Offering
-from reconciler.simulate import Delays, SimulatedAks
-from tests.reconciler.fake_arm import FakeArm, serving_arm
-from tests.reconciler.making import a_desired
+from tests.fakearm import Bench, run_over_http
+from tests.fakearm.answer import Json
+from tests.reconciler.making import SIZE, a_desired
 
-Test = Callable[[FakeArm, ArmPools], Coroutine[Any, Any, None]]
-
-
-def with_arm(test: Test, arm: FakeArm | None = None) -> None:
-    async def main() -> None:
-        server = arm or FakeArm()
-        async with serving_arm(server) as pools:
-            await test(server, pools)
-
-    asyncio.run(main())
-
-
-def test_the_body_says_what_was_decided_and_nothing_else() -> None:
-    async def test(arm: FakeArm, pools: ArmPools) -> None:
-        await pools.create(a_desired())
-        assert arm.bodies["ws1"]["properties"] == {
-            "count": 1,
-            "type": "VirtualMachineScaleSets",
-            "mode": "User",
-            "vmSize": "Standard_NC24ads_A100_v4",
-            "osType": "Linux",
-            "osSKU": "Ubuntu",
-            "osDiskSizeGB": 100,
-            "nodeLabels": dict(a_desired().labels),
-            "nodeTaints": ["sku=gpu:NoSchedule"],
-            "tags": dict(a_desired().tags),
-        }
-        sent = arm.headers[0]
-        assert sent["If-None-Match"] == "*"
-        assert sent["x-ms-client-request-id"]
-        assert arm.requests == [("PUT", "ws1")]
-
-    with_arm(test)
+SUBNET = "/subscriptions/s/resourceGroups/r/providers/Microsoft.Network/virtualNetworks/v/subnets/n"
+RESERVATION = "/subscriptions/s/resourceGroups/r/providers/Microsoft.Compute/capacityReservationGroups/g"
+PLAIN: Json = {
+    "count": 1,
+    "type": "VirtualMachineScaleSets",
+    "mode": "User",
+    "vmSize": SIZE,
+    "osType": "Linux",
+    "osSKU": "Ubuntu",
+    "osDiskSizeGB": 100,
+    "nodeLabels": dict(a_desired().labels),
+    "nodeTaints": ["sku=gpu:NoSchedule"],
+    "tags": dict(a_desired().tags),
+}
+SPOT = {"scaleSetPriority": "Spot", "scaleSetEvictionPolicy": "Delete"}
 
 
-def test_every_setting_of_a_class_reaches_the_body() -> None:
-    subnet = "/subscriptions/s/resourceGroups/r/providers/Microsoft.Network/virtualNetworks/v/subnets/n"
-    group = "/subscriptions/s/resourceGroups/r/providers/Microsoft.Compute/capacityReservationGroups/g"
-    given = NodeClass(
-        subnet_id=subnet,
-        os_disk_type="Ephemeral",
-        gpu_driver="None",
-        capacity_reservation_group_id=group,
-        spot_max_price=1.5,
-    )
-    offering = Offering("Standard_NC24ads_A100_v4", ("1", "2"), spot=True)
-
-    async def test(arm: FakeArm, pools: ArmPools) -> None:
-        await pools.create(replace(a_desired(), node_class=given, offering=offering))
-        body = arm.bodies["ws1"]["properties"]
-        wanted = {
-            "vnetSubnetID": subnet,
-            "osDiskType": "Ephemeral",
-            "gpuProfile": {"driver": "None"},
-            "capacityReservationGroupID": group,
-            "availabilityZones": ["1", "2"],
-            "scaleSetPriority": "Spot",
-            "scaleSetEvictionPolicy": "Delete",
-            "spotMaxPrice": 1.5,
-        }
-        assert {key: body[key] for key in wanted} == wanted
-
-    with_arm(test)
-
-
-def test_a_list_is_whole_over_its_pages_and_holds_the_error_of_a_failed_pool() -> None:
-    cause = Trouble("ReconcileVMSSAgentPoolFailed", "outer", (Trouble("AllocationFailed", "no machine"),))
-
-    async def test(arm: FakeArm, pools: ArmPools) -> None:
-        for name in ("ws1", "ws2", "ws3"):
-            await pools.create(replace(a_desired(), name=name))
-        arm.aks.fail = lambda _pool: None
-        arm.aks.edit("ws2", state="Failed", error=cause)
-        found = {pool.name: pool for pool in await pools.list()}
-        assert set(found) == {"systempool", "ws1", "ws2", "ws3"}
-        assert found["ws2"].error == cause
-        assert classify(cause).reason == "AllocationFailed"
-        assert (found["ws1"].state, found["ws1"].size) == ("Creating", "Standard_NC24ads_A100_v4")
-        assert found["ws1"].tags == a_desired().tags
-        assert found["ws1"].labels == a_desired().labels
-        assert found["ws1"].etag
-        assert arm.requests.count(("GET", "agentPools")) == 2
-
-    with_arm(test)
-
-
-def test_a_list_that_breaks_off_is_no_list() -> None:
-    async def test(arm: FakeArm, pools: ArmPools) -> None:
-        for name in ("ws1", "ws2"):
-            await pools.create(replace(a_desired(), name=name))
-        arm.stale_pages = True
-        with pytest.raises(AzureError):
-            await pools.list()
-
-    with_arm(test)
-
-
-def test_a_pool_that_exists_is_changed_and_not_replaced() -> None:
-    async def test(arm: FakeArm, pools: ArmPools) -> None:
-        await pools.create(a_desired())
-        with pytest.raises(AzureError) as caught:
-            await pools.create(replace(a_desired(), offering=Offering("Standard_D4s_v5")))
-        assert caught.value.changed
-        assert caught.value.status == 412
-        assert arm.aks.puts == ["ws1"]
-
-    with_arm(test)
-
-
-def test_a_lost_answer_is_neither_success_nor_failure_and_nothing_is_sent_again() -> None:
-    async def test(arm: FakeArm, pools: ArmPools) -> None:
-        arm.fault = lambda method, _name: "lost" if method == "PUT" else ""
-        with pytest.raises(LostError):
-            await pools.create(a_desired())
-        assert arm.requests == [("PUT", "ws1")]
-        assert arm.aks.puts == ["ws1"]
-
-    with_arm(test)
-
-
-@pytest.mark.parametrize("fault", ["reset", "lost"])
-def test_a_broken_connection_is_lost_whenever_it_breaks(fault: str) -> None:
-    async def test(arm: FakeArm, pools: ArmPools) -> None:
-        arm.fault = lambda _method, _name: fault
-        for request in (pools.list, pools.cluster, lambda: pools.delete("ws1", "etag-1")):
-            with pytest.raises(LostError):
-                await request()
-
-    with_arm(test)
+def given(offering: Offering | None = None, **node_class: Any) -> Desired:
+    plain = a_desired()
+    return replace(plain, offering=offering or plain.offering, node_class=replace(plain.node_class, **node_class))
 
 
 @pytest.mark.parametrize(
-    ("fault", "status", "wait", "kind"),
+    ("desired", "more"),
     [
-        ("429+7", 429, 7.0, Class.THROTTLED),
-        ("429", 429, None, Class.THROTTLED),
-        ("409", 409, None, Class.CONFLICT),
-        ("403", 403, None, Class.TRANSIENT),
-        ("401", 401, None, Class.TRANSIENT),
-        ("503+3", 503, 3.0, Class.TRANSIENT),
-        ("500", 500, None, Class.TRANSIENT),
+        pytest.param(a_desired(), {}, id="only what somebody decided"),
+        pytest.param(given(Offering(SIZE, spot=True)), {**SPOT, "spotMaxPrice": -1.0}, id="spot"),
+        pytest.param(
+            given(Offering(SIZE, spot=True), spot_max_price=1.25),
+            {**SPOT, "spotMaxPrice": 1.25},
+            id="spot with a price",
+        ),
+        pytest.param(given(spot_max_price=1.25), {}, id="a spot price says nothing of a node on demand"),
+        pytest.param(given(Offering(SIZE, ("1", "3"))), {"availabilityZones": ["1", "3"]}, id="zones"),
+        pytest.param(given(gpu_driver="None"), {"gpuProfile": {"driver": "None"}}, id="no GPU driver"),
+        pytest.param(given(gpu_driver="Install"), {"gpuProfile": {"driver": "Install"}}, id="GPU driver"),
+        pytest.param(given(os_disk_type="Ephemeral"), {"osDiskType": "Ephemeral"}, id="OS disk"),
+        pytest.param(given(subnet_id=SUBNET), {"vnetSubnetID": SUBNET}, id="subnet"),
+        pytest.param(
+            given(capacity_reservation_group_id=RESERVATION),
+            {"capacityReservationGroupID": RESERVATION},
+            id="capacity reservation",
+        ),
+        pytest.param(replace(a_desired(), os_sku="AzureLinux"), {"osSKU": "AzureLinux"}, id="OS SKU"),
+        pytest.param(replace(a_desired(), os_disk_gib=512), {"osDiskSizeGB": 512}, id="OS disk size"),
+        pytest.param(
+            replace(a_desired(), taints=("a=b:NoSchedule", "c=:NoExecute")),
+            {"nodeTaints": ["a=b:NoSchedule", "c=:NoExecute"]},
+            id="taints",
+        ),
+        pytest.param(
+            replace(a_desired(), tags={**a_desired().tags, "team": "ml"}),
+            {"tags": {**a_desired().tags, "team": "ml"}},
+            id="tags",
+        ),
     ],
 )
-def test_a_refusal_is_told_at_once_and_whole(fault: str, status: int, wait: float | None, kind: Class) -> None:
-    async def test(arm: FakeArm, pools: ArmPools) -> None:
-        arm.fault = lambda _method, _name: fault
-        for request in (lambda: pools.create(a_desired()), pools.list, lambda: pools.delete("ws1", "e")):
-            with pytest.raises(AzureError) as caught:
-                await request()
-            assert (caught.value.status, caught.value.retry_after) == (status, wait)
-            assert caught.value.correlation == "correlation-1"
-            assert classify(caught.value.trouble).kind is kind
-        assert len(arm.requests) == 3
+def test_the_pool_that_is_sent_is_exactly_what_is_wanted(desired: Desired, more: Json) -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.pools.create(desired)
+        (put,) = bench.arm.seen
+        assert put.body == {"properties": {**PLAIN, **more}}
+        assert (put.method, put.path.rpartition("/")[2]) == ("PUT", "ws1")
+        assert put.headers["if-none-match"] == "*"
+        assert put.query["api-version"] == "2026-08-01"
 
-    with_arm(test)
+    run_over_http(scenario)
 
 
-def test_a_delete_names_the_etag_and_a_missing_pool_is_gone() -> None:
-    async def test(arm: FakeArm, pools: ArmPools) -> None:
-        await pools.create(a_desired())
-        (etag,) = [pool.etag for pool in await pools.list() if pool.name == "ws1"]
+def test_a_pool_without_taints_sends_none() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.pools.create(replace(a_desired(), taints=()))
+        assert "nodeTaints" not in (bench.arm.seen[0].body or {})["properties"]
+
+    run_over_http(scenario)
+
+
+def test_every_property_that_is_sent_is_one_of_the_sdk_s() -> None:
+    """Its models take any mapping, so a misspelt property would go out, and mean nothing."""
+    known = {field._rest_name for field in ManagedClusterAgentPoolProfileProperties()._attr_to_rest_field.values()}
+    everything = given(
+        Offering(SIZE, ("1",), spot=True), subnet_id=SUBNET, os_disk_type="Managed", gpu_driver="Install"
+    )
+
+    async def scenario(bench: Bench) -> None:
+        await bench.pools.create(everything)
+        assert (bench.arm.seen[0].body or {})["properties"].keys() <= known
+
+    run_over_http(scenario)
+
+
+def test_what_was_sent_comes_back_in_the_list() -> None:
+    wanted = given(Offering("Standard_NC40ads_H100_v5", ("2",), spot=True))
+
+    async def scenario(bench: Bench) -> None:
+        await bench.pools.create(wanted)
+        (pool,) = [each for each in await bench.pools.list() if each.name == "ws1"]
+        assert (pool.state, pool.mode, pool.power) == ("Creating", "User", "Running")
+        assert (pool.size, pool.spot, pool.zones) == ("Standard_NC40ads_H100_v5", True, ("2",))
+        assert pool.tags == wanted.tags
+        assert pool.labels == {**wanted.labels, "kubernetes.azure.com/scalesetpriority": "spot"}
+        assert pool.etag == bench.aks.records["ws1"].etag
+        assert pool.error is None
+
+    run_over_http(scenario)
+
+
+def test_a_creation_is_over_when_azure_accepted_it_and_the_list_tells_the_rest() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.pools.create(a_desired())
+        assert len(bench.arm.seen) == 1
+        assert bench.aks.clock() < 1001.0
+        states = []
+        while "Succeeded" not in states:
+            states += [pool.state for pool in await bench.pools.list() if pool.name == "ws1"]
+            await _pass(100)
+        assert states == ["Creating", "Creating", "Creating", "Succeeded"]
+
+    run_over_http(scenario)
+
+
+def test_a_failed_creation_is_in_the_list_with_its_causes() -> None:
+    inner = {"code": "AllocationFailed", "message": "no machine is free"}
+
+    async def scenario(bench: Bench) -> None:
+        bench.aks.outcome = lambda _name, _pool: {
+            "code": "ReconcileVMSSAgentPoolFailed",
+            "message": "outer",
+            "details": [inner],
+        }
+        await bench.pools.create(a_desired())
+        await _pass(bench.aks.times.create)
+        (pool,) = [each for each in await bench.pools.list() if each.name == "ws1"]
+        assert pool.failed
+        assert pool.error is not None
+        assert [(each.code, each.message) for each in pool.error.each()] == [
+            ("AllocationFailed", "no machine is free"),
+            ("ReconcileVMSSAgentPoolFailed", "outer"),
+        ]
+
+    run_over_http(scenario)
+
+
+@pytest.mark.parametrize("page", [1, 2, 50, 1000])
+def test_a_list_is_whole_over_all_its_pages(page: int) -> None:
+    async def scenario(bench: Bench) -> None:
+        for number in range(98):
+            bench.aks.settle(f"pool{number}", {"vmSize": "Standard_NC24ads_A100_v4", "count": 1})
+        bench.arm.page = page
+        bench.arm.allowance.others.burst = bench.arm.allowance.others.tokens = 1000
+        found = [pool.name for pool in await bench.pools.list()]
+        assert sorted(found) == sorted(bench.aks.records)
+        assert len(found) == 99
+        assert bench.arm.count("GET", "agentPools") == -(-99 // page)
+
+    run_over_http(scenario)
+
+
+def test_a_pool_that_is_there_is_never_overwritten() -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.aks.settle("ws1", {"vmSize": "Standard_D4s_v5", "count": 3, "tags": {"owner": "somebody"}})
+        before = dict(bench.aks.records["ws1"].properties)
         with pytest.raises(AzureError) as caught:
-            await pools.delete("ws1", "etag-of-yesterday")
-        assert caught.value.changed
-        await pools.delete("ws1", etag)
-        (state,) = [pool.state for pool in await pools.list() if pool.name == "ws1"]
-        assert state == "Deleting"
-        await pools.delete("never", "etag-1")
-        assert arm.headers[-1]["If-Match"] == '"etag-1"'
+            await bench.pools.create(a_desired())
+        assert (caught.value.status, caught.value.changed) == (412, True)
+        assert bench.aks.records["ws1"].properties == before
 
-    with_arm(test)
+    run_over_http(scenario)
 
 
-@pytest.mark.parametrize("words", ["Agent Pool not found", "no such cluster"])
-def test_a_404_at_a_delete_is_success(words: str) -> None:
-    async def test(arm: FakeArm, pools: ArmPools) -> None:
-        async def gone(_name: str, _etag: str) -> None:
-            raise AzureError(Trouble("NotFound", words), 404)
+@pytest.mark.parametrize(
+    ("change", "etag", "gone"),
+    [
+        pytest.param(None, "", True, id="the pool that was seen"),
+        pytest.param({"tags": {"owner": "somebody"}}, "", False, id="changed since"),
+        pytest.param(None, "of-yesterday", False, id="another pool of its name"),
+    ],
+)
+def test_a_delete_meets_only_the_pool_that_was_seen(change: Json | None, etag: str, *, gone: bool) -> None:
+    async def scenario(bench: Bench) -> None:
+        seen = bench.aks.settle("ws1", {"vmSize": "Standard_D4s_v5", "count": 1}).etag
+        if change:
+            bench.aks.edit("ws1", **change)
+        with nullcontext() if gone else pytest.raises(AzureError) as caught:
+            await bench.pools.delete("ws1", etag or seen)
+        assert caught is None or caught.value.changed
+        assert (bench.aks.records["ws1"].state == "Deleting") is gone
+        assert bench.arm.seen[0].headers["if-match"] == f'"{etag or seen}"'
+        await _pass(bench.aks.times.delete)
+        assert ("ws1" not in {pool.name for pool in await bench.pools.list()}) is gone
 
-        arm.aks.delete = gone  # type: ignore[method-assign, assignment] # the one way to fail that the simulation has not
-        await pools.create(a_desired())
-        await pools.delete("ws1", "etag-1")
+    run_over_http(scenario)
 
-    with_arm(test)
+
+@pytest.mark.parametrize("etag", ["", "some-etag"])
+def test_a_pool_that_is_gone_needs_no_delete(etag: str) -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.pools.delete("ws1", etag)
+        assert bench.arm.count("DELETE") == 1
+
+    run_over_http(scenario)
+
+
+def test_a_pool_that_is_being_deleted_needs_no_other_delete() -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.aks.settle("ws1", {"vmSize": "Standard_D4s_v5", "count": 1})
+        await bench.pools.delete("ws1", "")
+        ends = [each.ends for each in bench.aks.operations.values()]
+        await bench.pools.delete("ws1", "")
+        assert [each.ends for each in bench.aks.operations.values()] == ends
+
+    run_over_http(scenario)
+
+
+@pytest.mark.parametrize(("preempts", "states"), [(True, {"Deleting"}), (False, {"Creating"})])
+def test_a_delete_while_the_pool_is_created_either_ends_it_or_is_a_conflict(
+    states: set[str], *, preempts: bool
+) -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.aks.delete_preempts = preempts
+        await bench.pools.create(a_desired())
+        with nullcontext() if preempts else pytest.raises(AzureError) as caught:
+            await bench.pools.delete("ws1", bench.aks.records["ws1"].etag)
+        assert caught is None or classify(caught.value.trouble).kind is Class.CONFLICT
+        assert {pool.state for pool in await bench.pools.list() if pool.name == "ws1"} == states
+
+    run_over_http(scenario)
 
 
 def test_tags_are_added_and_nothing_else_changes() -> None:
-    async def test(arm: FakeArm, pools: ArmPools) -> None:
-        await pools.create(a_desired())
-        before = {pool.name: pool for pool in await pools.list()}["ws1"]
-        await pools.tag("ws1", before.etag, {names.TAG_ADOPTED: "gpu-provisioner"})
-        after = {pool.name: pool for pool in await pools.list()}["ws1"]
-        assert after.tags == {**before.tags, names.TAG_ADOPTED: "gpu-provisioner"}
+    async def scenario(bench: Bench) -> None:
+        await bench.pools.create(given(Offering(SIZE, ("1",), spot=True), gpu_driver="None"))
+        await _pass(bench.aks.times.create)
+        (before,) = [pool for pool in await bench.pools.list() if pool.name == "ws1"]
+        kept = {**bench.aks.records["ws1"].properties}
+        await bench.pools.tag("ws1", before.etag, {names.TAG_ADOPTED: names.GPU_PROVISIONER})
+        await _pass(bench.aks.times.update)
+        (after,) = [pool for pool in await bench.pools.list() if pool.name == "ws1"]
+        assert after.tags == {**before.tags, names.TAG_ADOPTED: names.GPU_PROVISIONER}
         assert replace(after, tags=before.tags, etag=before.etag) == before
-        assert arm.headers[-2]["If-Match"] == f'"{before.etag}"'
+        now = bench.aks.records["ws1"].properties
+        assert {key for key in kept.keys() | now.keys() if kept.get(key) != now.get(key)} == {"tags", "eTag"}
 
-    with_arm(test)
-
-
-def test_the_cluster_tells_its_power_and_state() -> None:
-    async def test(arm: FakeArm, pools: ArmPools) -> None:
-        assert (await pools.cluster()).steady
-        arm.aks.state = replace(arm.aks.state, power="Stopped")
-        assert not (await pools.cluster()).steady
-
-    with_arm(test)
+    run_over_http(scenario)
 
 
-def test_aks_allows_twenty_puts_of_one_pool_and_says_when_to_come_again() -> None:
-    async def test(_arm: FakeArm, pools: ArmPools) -> None:
-        refusals = []
-        for _ in range(22):
-            try:
-                await pools.create(a_desired())
-            except AzureError as error:
-                refusals.append((error.status, error.retry_after))
-        assert [status for status, _ in refusals].count(412) == 19
-        assert refusals[-1][0] == 429
-        assert refusals[-1][1] is not None
-        assert 50 <= refusals[-1][1] <= 61
+@pytest.mark.parametrize("etag", ["of-yesterday", ""])
+def test_a_pool_that_changed_is_not_tagged(etag: str) -> None:
+    """Without any etag the SDK would send an unconditional PUT, which makes a pool that is gone meanwhile."""
 
-    with_arm(test)
-
-
-def test_a_page_that_is_no_json_is_still_an_error_with_a_status() -> None:
-    error = asyncio.run(_html_page())
-    assert error.status == 502
-    assert classify(error.trouble).kind is Class.TRANSIENT
-
-
-async def _html_page() -> AzureError:
-    class Page(FakeArm):
-        async def handle(self, request: web.Request) -> web.StreamResponse:  # noqa: ARG002 -- the parent's signature
-            return web.Response(status=502, text="<html>bad gateway</html>", content_type="text/html")
-
-    async with serving_arm(Page(SimulatedAks(Delays()))) as pools:
+    async def scenario(bench: Bench) -> None:
+        bench.aks.settle("ws1", {"vmSize": "Standard_D4s_v5", "count": 1})
+        if not etag:
+            bench.aks.records["ws1"].properties["eTag"] = ""
         with pytest.raises(AzureError) as caught:
-            await pools.list()
-    return caught.value
+            await bench.pools.tag("ws1", etag, {"a": "b"})
+        assert caught.value.changed
+        assert "tags" not in bench.aks.records["ws1"].properties
+
+    run_over_http(scenario)
+
+
+def test_a_pool_that_is_gone_is_not_made_again_by_a_tag() -> None:
+    async def scenario(bench: Bench) -> None:
+        with pytest.raises(AzureError) as caught:
+            await bench.pools.tag("ws1", "some-etag", {"a": "b"})
+        assert caught.value.status == 404
+        assert bench.arm.count("PUT") == 0
+
+    run_over_http(scenario)
+
+
+@pytest.mark.parametrize(
+    ("power", "state", "steady"),
+    [
+        ("Running", "Succeeded", True),
+        ("Running", "Updating", True),
+        ("Stopped", "Succeeded", False),
+        ("Running", "Upgrading", False),
+        ("Running", "Stopping", False),
+        ("Running", "Starting", False),
+    ],
+)
+def test_the_cluster_tells_whether_its_nodes_can_be_judged(power: str, state: str, *, steady: bool) -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.aks.power, bench.aks.state = power, state
+        found = await bench.pools.cluster()
+        assert (found.power, found.state, found.steady) == (power, state, steady)
+
+    run_over_http(scenario)
+
+
+def test_each_request_has_an_id_of_its_own_and_says_who_asks() -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.aks.settle("ws1", {"vmSize": "Standard_D4s_v5", "count": 1})
+        bench.arm.page = 1
+        await bench.pools.list()
+        await bench.pools.create(replace(a_desired(), name="ws2"))
+        ids = [each.headers["x-ms-client-request-id"] for each in bench.arm.seen]
+        assert len(set(ids)) == len(ids) == 3
+        assert all(each.headers["user-agent"].startswith("kaitops-reconciler") for each in bench.arm.seen)
+
+    run_over_http(scenario)
+
+
+async def _pass(seconds: float) -> None:
+    """Virtual ones."""
+    await asyncio.sleep(seconds)
