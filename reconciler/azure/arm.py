@@ -102,13 +102,14 @@ class ArmPools:
 
     async def create(self, pool: Desired) -> None:
         async def begin() -> None:
-            await self._client.agent_pools.begin_create_or_update(
+            begun = await self._client.agent_pools.begin_create_or_update(
                 **self._place,
                 agent_pool_name=pool.name,
                 parameters=body(pool),
                 match_condition=MatchConditions.IfMissing,
                 polling=False,
             )
+            await begun.result()  # Waits for nothing: it reads the answer, which may be no pool but a gateway's page.
 
         await ask(begin)
 
@@ -159,8 +160,12 @@ def _whole(response: PipelineResponse[Any, Any]) -> None:
         return
     found = answer.json()
     pools = found.get("value") if isinstance(found, dict) else None
-    if not isinstance(pools, list) or not all(isinstance(each, dict) and each.get("name") for each in pools):
+    if not isinstance(pools, list) or not all(map(_is_pool, pools)):
         raise LostError("Azure sent a page of the LIST that holds no node pools as it should")
+
+
+def _is_pool(found: Any) -> bool:
+    return isinstance(found, dict) and bool(found.get("name")) and isinstance(found.get("properties"), dict)
 
 
 def _pool_is_gone(error: AzureError) -> bool:

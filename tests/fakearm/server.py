@@ -4,7 +4,7 @@ import base64
 import json
 import re
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -64,6 +64,8 @@ class FakeArm:
     """Actions that the identity may not do: `read`, `write`, `delete`."""
     seen: list[Seen] = field(default_factory=list)
     url: str = ""
+    stop: Callable[[], Awaitable[None]] = field(init=False)
+    """Nobody listens any more."""
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -75,7 +77,7 @@ class FakeArm:
             site = web.TCPSite(runner, "127.0.0.1", 0)
             await site.start()
             host, port = runner.addresses[0][:2]
-            self.url = f"http://{host}:{port}"
+            self.url, self.stop = f"http://{host}:{port}", runner.cleanup
             yield
         finally:
             await runner.cleanup()
