@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 PAUSE_SECONDS = 30.0
 """After a 429 that names no time."""
+ROUNDING = 1e-6
+"""Of a token or a second: whoever comes when he was told to must not be sent away for a nanosecond."""
 
 
 @dataclass
@@ -37,9 +39,9 @@ class Bucket:
         """Take one, or tell how long to wait for it."""
         self._tokens = min(self.burst, self._tokens + (now - self._at) * self.rate)
         self._at = now
-        if self._tokens < 1:
+        if self._tokens < 1 - ROUNDING:
             return (1 - self._tokens) / self.rate
-        self._tokens -= 1
+        self._tokens = max(self._tokens - 1, 0.0)
         return 0.0
 
 
@@ -55,8 +57,9 @@ class ThrottledPools:
     counted: Callable[[str, str], None] = _nothing
     waited: Callable[[float], None] = _nothing
     """Hears of the seconds that Azure told us to wait."""
-    _reads: Bucket = field(default_factory=lambda: Bucket(20, 0.5))
-    _deletes: Bucket = field(default_factory=lambda: Bucket(30, 0.8))
+    _reads: Bucket = field(default_factory=lambda: Bucket(20, 0.3))
+    _deletes: Bucket = field(default_factory=lambda: Bucket(30, 0.6))
+    """Both together below AKS's one, so that many deletions never cost us the LIST that tells when they are done."""
     _puts: Bucket = field(default_factory=lambda: Bucket(100, 8))
     _paused: float = float("-inf")
 
@@ -77,7 +80,8 @@ class ThrottledPools:
 
     async def _ask(self, operation: str, bucket: Bucket, request: Callable[[], Awaitable[T]]) -> T:
         now = loop_time()
-        wait = max(self._paused - now, 0.0) or bucket.take(now)
+        paused = self._paused - now
+        wait = paused if paused > ROUNDING else bucket.take(now)
         if wait > 0:
             raise AzureError(Trouble("Throttled", "not asked: our allowance is used up"), 429, retry_after=wait)
         try:
