@@ -28,6 +28,7 @@ class Fault:
     status: int = 200
     body: str = ""
     content_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass

@@ -110,7 +110,9 @@ class FakeArm:
             return _cut(request)
         if fault.kind is Kind.CUT_BODY:
             return await self._cut_within(request, answer)
-        return web.Response(status=fault.status, text=fault.body, content_type=fault.content_type)
+        return web.Response(
+            status=fault.status, text=fault.body, content_type=fault.content_type, headers=fault.headers
+        )
 
     async def _cut_within(self, request: web.Request, answer: Answer) -> web.StreamResponse:
         whole = self._respond(answer)
