@@ -74,7 +74,8 @@ class Lister:
         while (left := self._due() - loop_time()) > 0:
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), max(left, TICK))
+                async with asyncio.timeout(max(left, TICK)):
+                    await self._wake.wait()
             except TimeoutError:
                 continue
 

@@ -49,7 +49,9 @@ class Queue:
         while (key := self._pop()) is None:
             self._changed.clear()
             try:
-                await asyncio.wait_for(self._changed.wait(), self._patience())
+                # Not `wait_for`, which may swallow a cancellation that comes together with the event.
+                async with asyncio.timeout(self._patience()):
+                    await self._changed.wait()
             except TimeoutError:
                 continue
         return key

@@ -33,6 +33,8 @@ class Schedule:
     fails: bool
     sweep: bool
     claims: int = 1
+    second: tuple[int, bool] | None = None
+    """The call at which the process after it dies too, and whether the call still takes effect."""
 
     def names(self) -> list[str]:
         return [f"ws{number}" for number in range(1, self.claims + 1)]
@@ -53,7 +55,7 @@ async def _play(schedule: Schedule) -> tuple[list[str], list[str]]:
     await asyncio.sleep(3)
     for name in schedule.names():
         world.kube.claim_store.create(claim_body(name, ("Standard_NC24ads_A100_v4", "Standard_NC40ads_H100_v5")))
-    reviving = asyncio.create_task(_revive(world, wire, process))
+    reviving = asyncio.create_task(_revive(world, schedule, wire, process))
     if schedule.delete_at is not None:
         await asyncio.sleep(schedule.delete_at)
         for name in schedule.names():
@@ -73,8 +75,13 @@ def _once(names: set[str], name: str) -> bool:
     return found
 
 
-async def _revive(world: World, wire: Wire, process: Process) -> None:
+async def _revive(world: World, schedule: Schedule, wire: Wire, process: Process) -> None:
     await wire.died.wait()
+    await process.kill()
+    await asyncio.sleep(3)
+    following = Wire(*schedule.second) if schedule.second else Wire()
+    process = world.launch(following)
+    await following.died.wait()
     await process.kill()
     await asyncio.sleep(3)
     world.launch()
@@ -151,3 +158,47 @@ def test_a_crash_at_every_call(
     assert sweep_all(every) == []
     with capsys.disabled():
         sys.stdout.write(f"\n{len(every)} schedules: 0 leaked, 0 duplicate, 0 foreign pools touched\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delete_at", [None, 2.5, 101.0])
+def test_two_claims_and_a_crash_at_every_call(delete_at: float | None) -> None:
+    assert sweep_all(schedules(fails=False, sweep=True, delete_at=delete_at, claims=2)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delete_at", [None, 2.5, 101.0])
+def test_a_second_crash_at_every_call_after_the_first(delete_at: float | None) -> None:
+    """Pairs: the process that follows dies as well, at each of its calls, for first deaths spread over the whole life."""
+    wrong = []
+    for first in schedules(fails=False, sweep=False, delete_at=delete_at)[::6]:
+        for number in range(0, 24, 2):
+            for after in (False, True):
+                pair = replace(first, second=(number, after))
+                wrong += [f"{pair}: {each}" for each in play(pair)[1]]
+    assert wrong == []
+
+
+async def _two_leaders(delete_at: float) -> list[str]:
+    """For sixty seconds and more both believe that they lead, and nothing but the protocol keeps them apart."""
+    schedule = Schedule(-1, after=False, delete_at=delete_at, fails=False, sweep=True, claims=3)
+    world = World(settings(schedule), DELAYS)
+    foreign = world.aks.put(FOREIGN)
+    world.launch()
+    second = world.launch()
+    for name in schedule.names():
+        world.kube.claim_store.create(claim_body(name))
+    await asyncio.sleep(delete_at)
+    for name in schedule.names():
+        world.kube.claim_store.delete(name)
+    await asyncio.sleep(60)
+    await second.kill()
+    await asyncio.sleep(CALM)
+    wrong = _judge(world, schedule, foreign)
+    await world.close()
+    return wrong
+
+
+@pytest.mark.parametrize("delete_at", [0.5, 3.0, 50.0, 105.0, 300.0])
+def test_two_live_leaders_make_nothing_twice_and_leak_nothing(delete_at: float) -> None:
+    assert run_virtually(_two_leaders(delete_at)) == []

@@ -6,6 +6,8 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+STILL = 20_000
+"""Turns of the loop at one moment; a thousand are many."""
 
 
 class _Selector(selectors.BaseSelector):
@@ -14,12 +16,18 @@ class _Selector(selectors.BaseSelector):
     def __init__(self) -> None:
         self._real = selectors.DefaultSelector()
         self.now = 1000.0
+        self._turns = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         found = self._real.select(0)
-        if not found:
+        self._turns += 1
+        if not found and timeout != 0:
             assert timeout is not None, "nothing will ever happen"
             self.now += max(timeout, 0.0)
+            self._turns = 0
+        if self._turns > STILL:
+            self._turns = 0
+            raise AssertionError("time stands still: something is done again and again")
         return found
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
