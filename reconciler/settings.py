@@ -231,8 +231,14 @@ def _contradictions(settings: Settings) -> list[str]:
     return found
 
 
+def _as_flag(problem: str) -> str:
+    """The field that a problem of a node class begins with, spelled as the flag that it came from."""
+    _, name, rest = problem.split("`", 2)
+    return f"`--{name.replace('_', '-')}`{rest}"
+
+
 def _classes(settings: Settings) -> tuple[dict[str, NodeClass], list[str]]:
-    wrong = [each.replace("`", "`--", 1).replace("_", "-", 1) for each in nodeclass.problems(settings.default_class)]
+    wrong = [_as_flag(each) for each in nodeclass.problems(settings.default_class)]
     if not settings.node_classes:
         return {}, wrong
     classes, complaints = read_classes(Path(settings.node_classes), settings.default_class)

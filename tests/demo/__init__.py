@@ -1,0 +1,1 @@
+"""A claim's whole life on a laptop: `make demo`."""
