@@ -60,6 +60,12 @@ tools: $(VENV)/.run ## build what the tests start beside Python into .cache/ (on
 bench: $(VENV)/.dev ## measure the generator beside its peers and print the table
 	@$(BIN)/python -m tests.bench
 
+demo: $(VENV)/.dev tools ## watch two NodeClaims live and end: API server, reconciler and a simulated Azure
+	@$(BIN)/python -m tests.demo
+
+soak: $(VENV)/.dev ## let hypothesis look for orders of events that break the reconciler, for long
+	@SOAK=1 $(BIN)/pytest -q -n 2 tests/reconciler/test_any_order.py tests/reconciler/test_crash.py
+
 lock: $(UV) ## resolve requirements/*.in again into hashed locks
 	@for name in uv run dev reconciler tools bench e2e; do \
 	  $(UV) pip compile -q --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 \

@@ -16,6 +16,7 @@ from reconciler.lister import Lister
 from reconciler.memory import Memories
 from reconciler.metrics import Metrics
 from reconciler.mirror import Mirror
+from reconciler.nodeclaim import Claim
 from reconciler.offerings import Refusals
 from reconciler.prices import Prices
 from reconciler.runtime.queue import Queue
@@ -162,6 +163,12 @@ class Controller:
             exc_info=None if expected else error,
         )
 
+    def _measure(self, before: Claim, after: Claim) -> None:
+        """How long a claim waited for its node, once it has one."""
+        pool = self.lister.snapshot.pools.get(after.name)
+        if after.ready and not before.ready and pool is not None and pool.created is not None:
+            self.metrics.create_seconds.observe((self.clock() - pool.created).total_seconds())
+
     async def turn(self, name: str) -> float | None:
         """Decide and act until there is nothing to do for now; when to look again."""
         for _ in range(STEPS):
@@ -175,7 +182,9 @@ class Controller:
                 (self.recorder.warning if notice.kind == "Warning" else self.recorder.normal)(
                     claim, notice.reason, notice.message
                 )
-            claim = await self.effects.write_status(claim, decision)
+            written = await self.effects.write_status(claim, decision)
+            self._measure(claim, written)
+            claim = written
             again = await self.effects.perform(claim, decision)
             if again != 0.0:
                 return again

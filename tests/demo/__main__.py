@@ -30,7 +30,7 @@ class Timeline:
 
     def look(self) -> None:
         now = dict(self._facts())
-        for key in [each for each in self._known if each not in now]:
+        for key in [each for each in self._known if each not in now and "," not in each]:
             self.say(f"{key}: gone")
         for key, value in now.items():
             if self._known.get(key) != value:

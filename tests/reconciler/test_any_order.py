@@ -5,6 +5,7 @@ The search for orphans is switched off, so the finalizers alone must hold. What 
 """
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
@@ -209,5 +210,8 @@ class _Long(AnyOrder):
 
 TestLong = pytest.mark.slow(_Long.TestCase)
 TestLong.settings = settings(
-    max_examples=200, stateful_step_count=100, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=20_000 if os.environ.get("SOAK") else 200,
+    stateful_step_count=100,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
