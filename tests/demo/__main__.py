@@ -1,4 +1,4 @@
-"""`make demo`: a real API server, the reconciler with a simulated Azure, two claims, and what happens to them as a timeline."""
+"""`make demo`: a real API server, the reconciler with a simulated Azure, and two claims, as a timeline."""
 
 import sys
 import time

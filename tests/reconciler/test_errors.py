@@ -1,4 +1,4 @@
-"""Does every error of Azure that we know get its reason, a sentence for a person, its class, and a memory of the right width?"""
+"""Does each error of Azure get its reason, a sentence for a person, its class, and a memory of the right width?"""
 
 from datetime import timedelta
 

@@ -10,7 +10,7 @@ import pytest
 from reconciler import effects as effects_module
 from reconciler import sight as sight_module
 from reconciler.azure import AzureError
-from reconciler.collect import Search
+from reconciler.collect import Search, brake
 from reconciler.decide import decide, liveness, termination
 from reconciler.decide.action import Decision, DropFinalizer, Seen
 from reconciler.drain import Plan
@@ -42,7 +42,8 @@ def pool_before_the_finalizer(patch: pytest.MonkeyPatch) -> None:
     def bug(seen: Seen) -> Decision:
         claim = seen.claim
         if claim.managed and not claim.deleted and not claim.held:
-            return module._alive(seen)
+            alive: Decision = module._alive(seen)
+            return alive
         return decide(seen)
 
     async def unheld(self: Effects, claim: Any) -> bool:
@@ -91,7 +92,7 @@ def empty_list_of_claims_believed(patch: pytest.MonkeyPatch) -> None:
 
 
 def sweep_without_a_limit(patch: pytest.MonkeyPatch) -> None:
-    real = test_collect.brake
+    real = brake
 
     def bug(found: Any, before: Search, claims: int, moment: float, **named: Any) -> Any:
         return real(found, before, claims, moment, **{**named, "limit": 1000})

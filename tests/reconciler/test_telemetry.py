@@ -1,4 +1,4 @@
-"""Do the figures say what is so, under the names that the alerts read, and do the probes fail only where a restart helps?"""
+"""Do the figures say what is so, under the names that alerts read, and do probes fail only where a restart helps?"""
 
 import asyncio
 import json
