@@ -2,6 +2,7 @@
 
 import json
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse, HTTPSConnection
@@ -12,6 +13,8 @@ from urllib.parse import urlencode, urlsplit
 Object = dict[str, Any]
 
 APPLY = "application/apply-patch+yaml"
+RESTED = 20.0
+"""Seconds; a server ends what nobody uses after 90."""
 TIMEOUT = 30
 
 
@@ -43,6 +46,7 @@ class Api:
         self._ca_file = ca_file
         self._token = token
         self._connection: HTTPSConnection | None = None
+        self._used = 0.0
         self._paths: dict[tuple[str, str], tuple[str, bool]] = {}
 
     def close(self) -> None:
@@ -52,6 +56,10 @@ class Api:
         self._connection = None
 
     def _connected(self) -> HTTPSConnection:
+        """The open connection, unless it rested for so long that the server may have closed it."""
+        if time.monotonic() - self._used > RESTED:
+            self.close()
+        self._used = time.monotonic()
         if self._connection is None:
             place = urlsplit(self._url)
             trust = ssl.create_default_context(cafile=str(self._ca_file))
