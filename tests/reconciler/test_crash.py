@@ -169,7 +169,7 @@ def test_two_claims_and_a_crash_at_every_call(delete_at: float | None) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("delete_at", [None, 2.5, 101.0])
 def test_a_second_crash_at_every_call_after_the_first(delete_at: float | None) -> None:
-    """Pairs: the process that follows dies as well, at each of its calls, for first deaths spread over the whole life."""
+    """Pairs: the process that follows dies as well, at each of its calls, for first deaths over the whole life."""
     wrong = []
     for first in schedules(fails=False, sweep=False, delete_at=delete_at)[::6]:
         for number in range(0, 24, 2):
