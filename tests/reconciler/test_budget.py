@@ -102,7 +102,7 @@ def test_a_claim_whose_pools_keep_failing_ends_after_three() -> None:
     async def test(world: World) -> None:
         world.aks.fail = lambda _pool: Trouble("VMExtensionProvisioningTimeout", "slow")
         world.kube.claim_store.create(claim_body())
-        await world.until(lambda: world.claim() is None, 3600)
+        await world.until(lambda: world.claim_or_none() is None, 3600)
         assert world.aks.puts == ["ws1"] * 3
         assert world.pools() == {}
         assert world.kube.events[-2]["reason"] in ("LaunchFailed", "NodePoolDeleting")

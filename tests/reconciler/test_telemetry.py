@@ -153,7 +153,7 @@ def test_events_are_told_once() -> None:
         world.aks.limit = 1
         world.aks.put(an_orphan("ws1", tags={}, labels={}))
         world.kube.claim_store.create(claim_body())
-        await world.until(lambda: world.claim() is None, 900)
+        await world.until(lambda: world.claim_or_none() is None, 900)
         assert [each["reason"] for each in world.kube.events] == ["LaunchTimeout"]
         assert world.kube.events[0]["involvedObject"]["kind"] == names.KIND
 
