@@ -3,7 +3,8 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TypeVar
@@ -76,6 +77,15 @@ class Bench:
     @property
     def aks(self) -> FakeAks:
         return self.arm.aks
+
+    @asynccontextmanager
+    async def signed_in(self, credential: AsyncTokenCredential) -> AsyncIterator[ArmPools]:
+        """The same cluster, by another credential."""
+        pools = ArmPools(loopback_client(self.arm, self.arm.wire, credential), GROUP, CLUSTER)
+        try:
+            yield pools
+        finally:
+            await pools.close()
 
     def another(self, group: str = GROUP, cluster: str = CLUSTER) -> ArmPools:
         """The same client, told another cluster."""
