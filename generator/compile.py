@@ -1,18 +1,20 @@
 """The whole way from the catalog on disk to documents in memory, as every command needs it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from generator.facts import load_kaito_facts
-from generator.finding import Finding, Severity
+from generator.finding import Finding, Place, Severity
 from generator.load import Catalog, load_catalog
 from generator.monitoring.library import Library, load_library
 from generator.monitoring.metrics import load_metrics
+from generator.placement import ModelPlacement
 from generator.render import Rendering, kaito_paths, render
 from generator.repository import Repository
 from generator.resolve import Resolution, resolve
 from generator.resolve.context import Facts
 from generator.skus import load_skus
+from generator.tree import Ours
 
 
 @dataclass(slots=True)
@@ -42,9 +44,11 @@ def compile_catalog(repository: Repository, request: Request | None = None) -> C
     library, more = load_library(repository.root, facts.metrics)
     found = sorted({*findings, *more, *resolution.findings})
     compiled = Compiled(catalog, facts, resolution, found, library=library)
-    if not has_errors(found):
-        held = _held_texts(repository, resolution, request or Request())
-        compiled.rendering = render(catalog, resolution, held, library)
+    held = _held_files(repository, resolution, request or Request())
+    compiled.findings = sorted({*found, *_edited_by_hand(repository, held)})
+    if not has_errors(compiled.findings):
+        texts = {file.path: file.content.decode() for file in held}
+        compiled.rendering = render(catalog, resolution, texts, library)
         compiled.findings = sorted({*found, *compiled.rendering.findings})
     return compiled
 
@@ -60,13 +64,31 @@ def has_errors(findings: Iterable[Finding]) -> bool:
     return any(finding.severity is Severity.ERROR for finding in findings)
 
 
-def _held_texts(repository: Repository, resolution: Resolution, request: Request) -> dict[str, str]:
-    """The committed files that decide what runs, of models with `roll: manual`."""
-    texts = {}
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A committed file that decides what runs, of a model with `roll: manual`."""
+
+    path: str
+    content: bytes
+    model: ModelPlacement
+
+
+def _held_files(repository: Repository, resolution: Resolution, request: Request) -> list[_Held]:
+    found = []
     for model in resolution.models:
         if model.held and model.name not in request.rolled:
             for path in kaito_paths(model):
                 file = repository.root / path
                 if file.is_file() and not file.is_symlink():
-                    texts[path] = file.read_text("utf-8", errors="replace")
-    return texts
+                    found.append(_Held(path, file.read_bytes(), model))
+    return found
+
+
+def _edited_by_hand(repository: Repository, held: Iterable[_Held]) -> Iterator[Finding]:
+    """A held model is what its files say, so a change to them by hand would go to the cluster unseen."""
+    ours = Ours(repository.root)
+    for file in held:
+        if not ours.wrote(file.path, file.content):
+            message = f"`{file.path}` is not as it was rendered, and `{file.model.name}` is held at it"
+            hint = f"restore it (`git checkout -- {file.path}`), or resolve its conflict"
+            yield Finding(Place(file.model.source), "catalog/held", message, hint)

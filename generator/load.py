@@ -3,6 +3,7 @@
 import copy
 import re
 import stat
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any, Generic, TypeVar
@@ -16,6 +17,8 @@ from generator.model.base import DNS_LABEL
 from generator.source import MAX_BYTES, Path, SourceFile, read_source
 from generator.words import did_you_mean
 
+OTHER_FOLDERS = frozenset({"facts", "schema"})
+"""Folders of the catalog that hold no entries."""
 EntryT_co = TypeVar("EntryT_co", bound=EntryBase, covariant=True)
 
 
@@ -65,15 +68,33 @@ def load_catalog(root: FilePath) -> tuple[Catalog, list[Finding]]:
     folder = root / "catalog"
     if not folder.is_dir():
         raise CannotRunError(f"no `catalog` folder in `{root}`", "run inside the repository, or name it with `-C`")
-    catalog, findings = Catalog(), []
+    catalog, findings = Catalog(), [*_strays(folder)]
     for kind, name in FOLDERS.items():
         for path in sorted((folder / name).glob("*")):
             findings += _load_file(catalog, kind, path, path.relative_to(root).as_posix())
     return catalog, sorted(findings)
 
 
+def _strays(folder: FilePath) -> Iterator[Finding]:
+    """What lies beside the folders of entries, where nobody would ever read it."""
+    known = {*FOLDERS.values(), *OTHER_FOLDERS}
+    for path in sorted(folder.iterdir()):
+        if path.name not in known and not _is_ignored(path):
+            hint = did_you_mean(path.name, known) or f"entries lie in {_listed(FOLDERS.values())}"
+            yield Finding(Place(f"catalog/{path.name}"), "catalog/file", "nothing reads this", hint)
+
+
+def _is_ignored(path: FilePath) -> bool:
+    """Words for people, and what editors and file managers leave behind."""
+    return path.suffix == ".md" or path.name.startswith(".")
+
+
+def _listed(folders: Iterable[str]) -> str:
+    return ", ".join(f"`catalog/{name}/`" for name in folders)
+
+
 def _load_file(catalog: Catalog, kind: str, path: FilePath, name: str) -> list[Finding]:
-    if path.suffix in {".md", ".json"} or path.name.startswith("."):
+    if _is_ignored(path):
         return []
     raw, findings = _read(path, name)
     file, more = read_source(name, raw) if raw is not None else (None, [])

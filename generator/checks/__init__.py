@@ -9,6 +9,8 @@ from generator.checks.subject import Subject
 from generator.compile import Compiled
 from generator.document import Document
 from generator.finding import Finding
+from generator.load import Entry
+from generator.model import Cluster
 from generator.repository import Repository
 
 CHECKS = ("catalog", "drift", "fit", "budget", "schema", "webhook", "policy", "metrics", "build")
@@ -82,12 +84,21 @@ def _runners(
 
 def _schema(subject: Subject, *, with_bases: bool) -> Iterator[Finding]:
     """Rendered files by themselves, and the objects of units with a base as kustomize builds them."""
+    yield from (finding for entry in subject.compiled.catalog.clusters.values() for finding in _minor(entry))
     by_minor: dict[str, list[Document]] = {}
     built = build.platform_objects(subject) if with_bases else ()
     for document in (*subject.documents, *built):
         by_minor.setdefault(subject.minor(document), []).append(document)
-    for minor, documents in by_minor.items():
-        yield from schema.check(documents, minor)
+    for minor in by_minor.keys() & schema.minors():
+        yield from schema.check(by_minor[minor], minor)
+
+
+def _minor(entry: Entry[Cluster]) -> Iterator[Finding]:
+    """A Kubernetes minor that nobody described: its objects cannot be judged, and that is said, not passed."""
+    minor, known = entry.value.spec.kubernetes, schema.minors()
+    if minor not in known:
+        message, hint = f"there are no schemas of Kubernetes `{minor}`", f"known are `{known[0]}` to `{known[-1]}`"
+        yield Finding(entry.place("kubernetes"), "schema/kubernetes", message, hint)
 
 
 def _policy(subject: Subject, *, with_bases: bool) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ engine goes on applying; the index is the way between.
     plan      reads, and says what differs            (`compare`, over `disk` and `index`)
     findings  turns that into `render --check`        (`report`)
     diff      turns that into `render --diff`         (`patch`)
+    Ours      says whether a file is as we wrote it   (`ours`)
     write     makes it so, unless `refusals` objects  (`writer`, `guard`)
 
 Nothing here knows what a model, a YAML document or a template is.
@@ -16,6 +17,7 @@ Nothing here knows what a model, a YAML document or a template is.
 from generator.tree.changes import Changes, ClusterChanges, FileChange, Obstacle, State, Tree
 from generator.tree.compare import plan
 from generator.tree.guard import refusals
+from generator.tree.ours import Ours
 from generator.tree.patch import diff
 from generator.tree.report import findings
 from generator.tree.writer import RefusedError, write
@@ -25,6 +27,7 @@ __all__ = [
     "ClusterChanges",
     "FileChange",
     "Obstacle",
+    "Ours",
     "RefusedError",
     "State",
     "Tree",

@@ -286,6 +286,14 @@ def test_validate_of_a_good_repository(kaitops: Kaitops) -> None:
     assert json.loads(kaitops("validate", *EMBEDDED, "-o", "json").out) == []
 
 
+def test_a_kubernetes_minor_that_nobody_described_is_said_at_its_line(kaitops: Kaitops, root: Path) -> None:
+    edit(root, "catalog/clusters/dev.yaml", 'kubernetes: "1.34"', 'kubernetes: "1.99"')
+    result = kaitops("validate", "--select", "schema", "-o", "github")
+    assert result.code == 1
+    assert "file=catalog/clusters/dev.yaml,line=14" in result.out
+    assert "there are no schemas of Kubernetes `1.99`" in result.out
+
+
 def test_a_skipped_check_fails_under_strict(kaitops: Kaitops) -> None:
     kaitops("render")
     assert kaitops("validate", *EMBEDDED, "--strict").code == 1
@@ -458,8 +466,20 @@ def test_a_held_model_whose_file_is_broken_is_said(kaitops: Kaitops, root: Path,
     kaitops("render")
     (root / WORKSPACE).write_text(text, "utf-8")
     result = kaitops("render")
-    assert result.code == 2
-    assert f"`{WORKSPACE}` is not as it was rendered, and its model is held at it" in result.err
+    assert result.code == 1
+    assert f"`{WORKSPACE}` is not as it was rendered, and `assistant` is held at it" in result.err
+
+
+def test_a_held_model_is_never_what_somebody_wrote_into_its_file(kaitops: Kaitops, root: Path) -> None:
+    """Well-formed and of the same revision: only the index knows better."""
+    edit(root, MODEL, "  owner: chat", "  roll: manual\n  owner: chat")
+    kaitops("render")
+    edit(root, WORKSPACE, "name: phi-4-mini-instruct", "name: phi-4")
+    result = kaitops("render", "--force")
+    assert result.code == 1
+    assert f"git checkout -- {WORKSPACE}" in result.err
+    edit(root, WORKSPACE, "name: phi-4\n", "name: phi-4-mini-instruct\n")
+    assert kaitops("render").code == 0
 
 
 def test_a_model_that_is_not_held_moves_at_once(kaitops: Kaitops, root: Path) -> None:

@@ -24,6 +24,7 @@ from generator.source import MAX_BYTES
 HERE = Path(__file__).parent
 FACTS = HERE.parents[1] / "catalog" / "facts"
 CASES = sorted((HERE / "invalid").glob("*.yaml"))
+ENTRIES_LIE = "entries lie in `catalog/models/`, `catalog/tuning/`, `catalog/rag/`, `catalog/clusters/`"
 EXPECT = re.compile(r"# expect: (?P<line>\d+)(:(?P<column>\d+))? (?P<rule>[a-z/0-9-]+): (?P<message>.+)")
 
 
@@ -201,12 +202,31 @@ def test_a_folder_and_a_stray_file_are_refused(root: Path) -> None:
     folder = root / "catalog" / "models" / "folder.yaml"
     folder.mkdir()
     try:
-        with added(root, "models/notes.txt", b"hello"):
+        with added(root, "models/notes.txt", b"hello"), added(root, "models/case.json", b"{}"):
             found = errors(root)
     finally:
         folder.rmdir()
-    assert [finding.where.file for finding in found] == ["catalog/models/folder.yaml", "catalog/models/notes.txt"]
+    assert [finding.where.file for finding in found] == [
+        "catalog/models/case.json",
+        "catalog/models/folder.yaml",
+        "catalog/models/notes.txt",
+    ]
     assert {finding.rule for finding in found} == {"catalog/file"}
+
+
+def test_what_lies_beside_the_folders_of_entries_is_refused(root: Path) -> None:
+    """`catalog/model/` looks right in a review, and nothing would ever read it."""
+    folder = root / "catalog" / "model"
+    folder.mkdir()
+    try:
+        with added(root, "case.yaml", b"{}"), added(root, "README.md", b"words"):
+            found = errors(root)
+    finally:
+        folder.rmdir()
+    assert [(finding.where.file, finding.rule, finding.hint) for finding in found] == [
+        ("catalog/case.yaml", "catalog/file", ENTRIES_LIE),
+        ("catalog/model", "catalog/file", "did you mean `models`?"),
+    ]
 
 
 def test_two_models_that_want_one_secret_are_told_apart(root: Path) -> None:

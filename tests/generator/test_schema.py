@@ -13,7 +13,7 @@ from generator.checks.schema import check, core
 from generator.checks.schema.duplicates import duplicates, lists_of
 from generator.checks.schema.wording import spell
 from generator.document import Document
-from generator.finding import CannotRunError, Finding, Place
+from generator.finding import Finding, Place
 from generator.kinds import SCHEMAS
 
 ROOT = Path(__file__).parents[2]
@@ -414,11 +414,6 @@ def test_a_core_kind_is_judged_by_the_clusters_minor() -> None:
     """)
     assert findings(claim, "1.34") == []
     assert [finding.rule for finding in findings(claim, "1.33")] == ["schema/missing"]
-
-
-def test_a_minor_that_the_package_does_not_know_cannot_be_judged() -> None:
-    with pytest.raises(CannotRunError, match=r"Kubernetes `1\.99`"):
-        findings(body("service"), "1.99")
 
 
 def test_minors_are_in_the_order_of_their_numbers() -> None:

@@ -7,6 +7,7 @@ common case is one call into compiled code per object; words are looked for only
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from generator.checks.schema.core import minors
 from generator.checks.schema.duplicates import duplicates
 from generator.checks.schema.parts import parts
 from generator.checks.schema.shape import Shape, shape_of
@@ -14,6 +15,8 @@ from generator.checks.schema.wording import Path, Wording, say, spell
 from generator.document import Document
 from generator.finding import Finding
 from generator.kinds import other_versions
+
+__all__ = ["check", "minors"]
 
 
 def check(documents: Iterable[Document], kubernetes_minor: str) -> Iterator[Finding]:

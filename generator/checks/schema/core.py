@@ -36,13 +36,9 @@ KEPT = (
 
 @cache
 def definitions(minor: str) -> Schema:
-    """Every definition of a minor, by its full name."""
+    """Every definition of a minor of `minors()`, by its full name."""
     file = _data() / f"v{minor}.0-local-strict" / "_definitions.json"
-    try:
-        found: Schema = json.loads(file.read_bytes())["$defs"]
-    except FileNotFoundError:
-        known = ", ".join(f"`{name}`" for name in minors())
-        raise CannotRunError(f"there are no schemas of Kubernetes `{minor}`", f"known are {known}") from None
+    found: Schema = json.loads(file.read_bytes())["$defs"]
     return found
 
 
@@ -57,6 +53,7 @@ def kinds(minor: str) -> dict[tuple[str, str], str]:
     return found
 
 
+@cache
 def minors() -> list[str]:
     """The minors that the package knows, oldest first."""
     names = [folder.name[1:].split(".0-")[0] for folder in _data().glob("v*-local-strict")]
