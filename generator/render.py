@@ -40,7 +40,8 @@ CORE_KINDS = {
     "serviceaccount": "serviceaccount-v1",
 }
 
-
+PROJECTS = {"gitops/appproject.yaml.j2": "project", "gitops/appproject-root.yaml.j2": "root_project"}
+"""The template of each of Argo CD's projects, and which of a cluster's names it has."""
 KAITO_FILES = ("workspace.yaml", "inferenceset.yaml")
 HELD_FILES = (*KAITO_FILES, "configmap.yaml", "persistentvolume.yaml", "persistentvolumeclaim.yaml")
 """What decides what runs: the KAITO object, its config, and the volume that it mounts by name."""
@@ -217,10 +218,10 @@ class _Renderer:
             self._add(platform.name, f"policies/{file}", platform.source, f"policies/{file}.j2", values)
 
     def _gitops(self, platform: Platform, applications: list[Application]) -> None:
-        files = ["appproject.yaml"]
-        self._add(
-            platform.name, "gitops/appproject.yaml", platform.source, "gitops/appproject.yaml.j2", {"c": platform}
-        )
+        files = []
+        for template, project in PROJECTS.items():
+            files.append(f"appproject-{getattr(platform.gitops, project)}.yaml")
+            self._add(platform.name, f"gitops/{files[-1]}", platform.source, template, {"c": platform})
         for one in applications:
             file = f"application-{one.labels['kaitops.dev/unit']}.yaml"
             files.append(file)

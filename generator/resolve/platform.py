@@ -61,7 +61,9 @@ class GatewayView:
 class GitOpsView:
     namespace: str
     project: str
-    description: str
+    """Of the units. It reaches no Application and no project: whoever writes a model can't widen what models may do."""
+    root_project: str
+    """Of the root alone, which holds the Applications, the projects and Argo CD's configuration."""
     repo: str
     revision: str
     server: str
@@ -125,7 +127,7 @@ def build_platform(entry: Entry[Cluster], library: Library | None = None) -> Pla
         gitops=GitOpsView(
             namespace=spec.gitops.namespace,
             project=f"kaitops-{entry.name}",
-            description=f"Models and their platform on cluster {entry.name}",
+            root_project=f"kaitops-{entry.name}-root",
             repo=spec.gitops.repo,
             revision=spec.gitops.revision,
             server=spec.gitops.server,
@@ -240,7 +242,7 @@ def application(platform: Platform, unit: str, source: str, namespace: str, *, p
         argocd=gitops.namespace,
         labels={**platform.labels, "kaitops.dev/cluster": platform.name, "kaitops.dev/unit": unit},
         wave=WAVES.get(unit, "0"),
-        project=gitops.project,
+        project=gitops.root_project if unit == "gitops" else gitops.project,
         repo=gitops.repo,
         revision=gitops.revision,
         path=path,

@@ -15,7 +15,7 @@ class Ours:
         self._known = cache(self._read)
 
     def wrote(self, path: str, content: bytes) -> bool:
-        """Whether `content` at `path`, such as `clusters/dev/a/b.yaml`, is ours; an edit by hand makes it somebody's."""
+        """Whether `content` at `path`, such as `clusters/dev/a/b.yaml`, is ours; an edit by hand is somebody's."""
         _, cluster, inner = path.split("/", 2)
         return sha256(content).hexdigest() in self._known(cluster).get(inner, ())
 

@@ -90,10 +90,10 @@ class Environment:
         raise AssertionError(f"`{unit}` has no KAITO object")
 
     def start(self) -> str:
-        """Do what a person does once: apply the project and the root; everything else comes by them."""
+        """Do what a person does once: apply the root and its project; everything else comes by them."""
         commit = self.publisher.publish("first")
         folder = self.publisher.checkout / "clusters" / self.cluster / "gitops"
-        for file in ("appproject.yaml", "application-gitops.yaml"):
+        for file in (f"appproject-kaitops-{self.cluster}-root.yaml", "application-gitops.yaml"):
             self.kube.api.apply(yaml.safe_load((folder / file).read_text()))
         return commit
 

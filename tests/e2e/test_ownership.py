@@ -79,8 +79,8 @@ def test_what_kaito_makes_is_left_alone(dev: Environment) -> None:
 
 
 def stray(env: Environment, name: str, **source: Any) -> Object:
-    """An Application of somebody who uses our project for something else."""
-    spec = env.application("gitops")["spec"]
+    """An Application of somebody who uses the units' project for something else."""
+    spec = env.application("gateway")["spec"]
     destination = {**spec["destination"], "namespace": source.pop("namespace", "chat")}
     return {
         "apiVersion": "argoproj.io/v1alpha1",
@@ -110,6 +110,7 @@ rules: []
     [
         ("other-repository", {"repoURL": "https://git.example.com/other.git"}, "is not permitted in project"),
         ("other-namespace", {"namespace": "kube-system"}, "do not match any of the allowed destinations"),
+        ("other-project", {"path": "clusters/dev/gitops", "namespace": NAMESPACE}, "do not match any of the allowed"),
         ("other-kind", {"path": "stray"}, "is not permitted in project"),
     ],
 )

@@ -94,21 +94,23 @@ CLUSTER_SCOPED = {
 def test_the_project_lets_argo_cd_apply_every_object_of_every_unit(fleet: Compiled) -> None:
     """One kind or one namespace that the project does not name fails the whole sync of its unit."""
     for cluster in fleet.catalog.clusters:
-        project = one(f"{cluster}/gitops", "AppProject", f"kaitops-{cluster}", namespace="argocd")["spec"]
-        listed = {(one["group"], one["kind"], one.get("name")) for one in project["clusterResourceWhitelist"]}
-        namespaces = {place["namespace"] for place in project["destinations"]}
-        assert "namespaceResourceWhitelist" not in project  # which lets every namespaced kind in
         for application in objects(f"{cluster}/gitops"):
-            if application["kind"] != "Application":
-                continue
-            for body in objects(application["spec"]["source"]["path"].removeprefix("clusters/")):
-                group = body["apiVersion"].rpartition("/")[0]
-                if body["kind"] in CLUSTER_SCOPED:
-                    # Rights over the cluster are let in by name: the kind alone would let in every right.
-                    named = body["metadata"]["name"] if "rbac" in group else None
-                    assert (group, body["kind"], named) in listed
-                else:
-                    assert body["metadata"]["namespace"] in namespaces, body
+            if application["kind"] == "Application":
+                name = application["spec"]["project"]
+                project = one(f"{cluster}/gitops", "AppProject", name, namespace="argocd")["spec"]
+                for body in objects(application["spec"]["source"]["path"].removeprefix("clusters/")):
+                    assert lets_in(project, body), (name, body)
+
+
+def lets_in(project: Any, body: Any) -> bool:
+    group = body["apiVersion"].rpartition("/")[0]
+    if body["kind"] not in CLUSTER_SCOPED:
+        kinds = project.get("namespaceResourceWhitelist")  # none: every namespaced kind
+        is_kind = kinds is None or {"group": group, "kind": body["kind"]} in kinds
+        return is_kind and body["metadata"]["namespace"] in [place["namespace"] for place in project["destinations"]]
+    # Rights over the cluster are let in by name: the kind alone would let in every right.
+    named = {"name": body["metadata"]["name"]} if "rbac" in group else {}
+    return {"group": group, "kind": body["kind"], **named} in project["clusterResourceWhitelist"]
 
 
 def test_a_gateway_with_auth_lets_nobody_in_without_a_token() -> None:

@@ -110,10 +110,21 @@ def test_every_unit_has_its_application(fleet: Compiled) -> None:
             if document.body["kind"] == "Application"
         }
         assert set(applications) == {f"clusters/{cluster}/{unit}" for unit in units}
-        for body in applications.values():
+        for path, body in applications.items():
             retry = body["spec"]["syncPolicy"]["retry"]
             assert (retry["limit"], retry["refresh"]) == (-1, True)
-            assert body["spec"]["project"] == f"kaitops-{cluster}"
+            assert body["spec"]["project"] == f"kaitops-{cluster}" + "-root" * path.endswith("/gitops")
+
+
+def test_no_unit_reaches_argo_cd_s_own_objects(fleet: Compiled) -> None:
+    """Else a commit to one model could widen its own project, or point an Application at another repository."""
+    for cluster, entry in fleet.catalog.clusters.items():
+        gitops = entry.value.spec.gitops
+        units = one(fleet, f"clusters/{cluster}/gitops/appproject-kaitops-{cluster}.yaml")["spec"]
+        assert gitops.namespace not in [place["namespace"] for place in units["destinations"]]
+        root = one(fleet, f"clusters/{cluster}/gitops/appproject-kaitops-{cluster}-root.yaml")["spec"]
+        assert [place["namespace"] for place in root["destinations"]] == [gitops.namespace]
+        assert "clusterResourceWhitelist" not in root
 
 
 def test_a_retry_waits_again_for_what_is_there_already(fleet: Compiled) -> None:
@@ -125,10 +136,11 @@ def test_a_retry_waits_again_for_what_is_there_already(fleet: Compiled) -> None:
 
 def test_each_application_goes_only_where_its_project_lets_it(fleet: Compiled) -> None:
     for cluster in fleet.catalog.clusters:
-        project = one(fleet, f"clusters/{cluster}/gitops/appproject.yaml")["spec"]
-        allowed = {(place["server"], place["namespace"]) for place in project["destinations"]}
         for document in documents(fleet, f"clusters/{cluster}/gitops/"):
             if document.body["kind"] == "Application":
+                name = document.body["spec"]["project"]
+                project = one(fleet, f"clusters/{cluster}/gitops/appproject-{name}.yaml")["spec"]
+                allowed = {(place["server"], place["namespace"]) for place in project["destinations"]}
                 target = document.body["spec"]["destination"]
                 assert (target["server"], target["namespace"]) in allowed, document.path
                 assert document.body["spec"]["source"]["repoURL"] in project["sourceRepos"]

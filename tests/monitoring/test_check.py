@@ -159,7 +159,7 @@ def test_without_the_image_of_state_metrics_neither_it_nor_its_alerts_are_render
     assert compiled.rendering is not None
     unit = compiled.rendering.tree["clusters/dev/monitoring/kustomization.yaml"]
     assert "state" not in unit
-    assert "ClusterRole" not in compiled.rendering.tree["clusters/dev/gitops/appproject.yaml"]
+    assert "ClusterRole" not in compiled.rendering.tree["clusters/dev/gitops/appproject-kaitops-dev.yaml"]
 
 
 def test_the_add_on_gets_the_names_that_its_engine_still_has(workshop: Repository) -> None:
