@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from generator.canary import spec_of
 from generator.model.cluster import ClusterSpec
 from generator.model.model import ModelSpec
 from generator.placement import ModelPlacement, Placement
@@ -107,12 +108,12 @@ def _share(cluster: ClusterSpec, placement: Placement, model: ModelSpec | None, 
         return None
     least, most, surge = 1, 1, 1
     if isinstance(placement, ModelPlacement) and model:
-        scale = model.clusters[placement.cluster].autoscale
+        scale = spec_of(model, placement).clusters[placement.cluster].autoscale
         least = (scale.min if scale else placement.replicas) * placement.nodes
         most = scale.max * placement.nodes if scale else least
         surge = 0 if placement.rollout == "Recreate" else least
     return Share(
-        name=placement.name,
+        name=f"{placement.name} (canary)" if placement.canary else placement.name,
         namespace=placement.namespace,
         source=placement.source,
         sku=sku.name,

@@ -48,8 +48,9 @@ def compile_catalog(repository: Repository, request: Request | None = None) -> C
     compiled.findings = sorted({*found, *_edited_by_hand(repository, held)})
     if not has_errors(compiled.findings):
         texts = {file.path: file.content.decode() for file in held}
-        compiled.rendering = render(catalog, resolution, texts, library)
-        compiled.findings = sorted({*found, *compiled.rendering.findings})
+        rendering = render(catalog, resolution, texts, library)
+        compiled.findings = sorted({*found, *rendering.findings})
+        compiled.rendering = None if has_errors(compiled.findings) else rendering
     return compiled
 
 

@@ -12,7 +12,7 @@ def endpoint_of(cluster: ClusterSpec, model: ModelPlacement) -> str:
 def endpoints_of(cluster: ClusterSpec, model: ModelPlacement) -> list[str]:
     """Every host with every prefix, in the order in which the route names them."""
     if model.route is None:
-        return [f"http://{model.name}.{model.namespace}"]
+        return [f"http://{model.service}.{model.namespace}"]
     gateway = cluster.gateway
     scheme = "https" if gateway.tls else "http"
     shared = gateway.host if gateway.host and "*" not in gateway.host else "<gateway>"

@@ -147,6 +147,8 @@ class Placement:
     claims: tuple[VolumeClaim, ...] = ()
     config: ConfigMap | None = None
     token_secret: str = ""
+    canary: bool = False
+    """Whether it stands beside the one that serves, which owns everything that both share."""
     running: bool = True
     """False for a suspended entry: storage and secrets stay, nothing runs."""
 
@@ -191,6 +193,22 @@ class ModelPlacement(Placement):
     """What alerts and dashboards know of it."""
     selected_by: dict[str, str]
     """Labels by which Prometheus finds what is meant for it."""
+    config_is_shared: bool = False
+    """Whether the one that serves has the same ConfigMap."""
+    canary_weight: int | None = None
+    """Percent of the requests that the canary beside it gets; None without one."""
+
+    @property
+    def service(self) -> str:
+        """Name of the Service, and of what watches the pods behind it."""
+        return f"{self.name}-canary" if self.canary else self.name
+
+    @property
+    def backends(self) -> tuple[tuple[str, int], ...]:
+        """Services behind the route, with their shares of the requests."""
+        if self.canary_weight is None:
+            return ((self.name, 1),)
+        return ((self.name, 100 - self.canary_weight), (f"{self.name}-canary", self.canary_weight))
 
     @property
     def watch_labels(self) -> dict[str, str]:

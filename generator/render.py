@@ -76,12 +76,13 @@ def render(
         library: Rules and dashboards; without them nothing watches.
     """
     platforms = {name: build_platform(entry, library) for name, entry in sorted(catalog.clusters.items())}
-    return _Renderer(platforms, held or {}).run(resolution)
+    return _Renderer(catalog, platforms, held or {}).run(resolution)
 
 
 class _Renderer:
-    def __init__(self, platforms: dict[str, Platform], held: Mapping[str, str]) -> None:
+    def __init__(self, catalog: Catalog, platforms: dict[str, Platform], held: Mapping[str, str]) -> None:
         self.templates = Templates(TEMPLATES)
+        self.catalog = catalog
         self.platforms = platforms
         self.held = held
         self.result = Rendering()
@@ -93,15 +94,18 @@ class _Renderer:
         revised.models = [self._hold(model) for model in revised.models]
         self.result.resolution = revised
         applications: dict[str, list[Application]] = {name: [] for name in self.platforms}
+        canaries = {(one.cluster, one.name): one for one in revised.models if one.canary}
         for placement in (*revised.tunings, *revised.models, *revised.rag_engines):
-            files = self._unit(placement)
+            if placement.canary:
+                continue
+            files = self._unit(placement) + self._canary(placement, canaries.get((placement.cluster, placement.name)))
             if files:
-                self._kustomization(placement, files)
+                self._kustomization(placement, sorted(files))
                 applications[placement.cluster].append(self._application(placement))
         for platform in self.platforms.values():
             self._policies(platform, revised.limits[platform.name])
             self._platform(platform, applications[platform.name])
-            mine = (model for model in revised.models if model.cluster == platform.name)
+            mine = (model for model in revised.models if model.cluster == platform.name and not model.canary)
             self.result.attachments += azure_files(platform, mine)
         self.result.documents.sort(key=lambda document: document.path)
         return self.result
@@ -143,6 +147,18 @@ class _Renderer:
         if isinstance(placement, ModelPlacement) and placement.held:
             made = self._keep_held(placement, made)
         return sorted(made)
+
+    def _canary(self, serving: Placement, canary: ModelPlacement | None) -> list[str]:
+        """The canary's objects in the same unit; one that KAITO could not tell from what serves is a mistake."""
+        if canary is None:
+            return []
+        if canary.object_name == serving.object_name and canary.running:
+            message = f"the canary of `{serving.name}` on cluster `{serving.cluster}` is what serves already"
+            hint = "what it changes does not reach KAITO's object: try something else, or leave it out"
+            where = self.catalog.models[serving.name].place("clusters", serving.cluster, "canary")
+            self.result.findings.append(Finding(where, "catalog/canary", message, hint))
+            return []
+        return self._unit(canary)
 
     def _keep_held(self, model: ModelPlacement, made: list[str]) -> list[str]:
         """Put the committed files that decide what runs back where a held model differs from today's."""
@@ -241,16 +257,16 @@ def kaito_template(placement: Placement) -> str:
         return "tuning/workspace.yaml.j2"
     if isinstance(placement, RagPlacement):
         return "rag/ragengine.yaml.j2"
-    if isinstance(placement, ModelPlacement) and placement.pod:
-        return "model/workspace-template.yaml.j2"
-    return f"model/{kaito_file(placement)}.j2"
+    if isinstance(placement, ModelPlacement) and not placement.pod:
+        return f"model/{placement.kind.lower()}.yaml.j2"
+    return "model/workspace-template.yaml.j2"
 
 
 def kaito_file(placement: Placement) -> str:
     if isinstance(placement, RagPlacement):
         return "ragengine.yaml"
     if isinstance(placement, ModelPlacement):
-        return f"{placement.kind.lower()}.yaml"
+        return f"{placement.kind.lower()}{'-canary' if placement.canary else ''}.yaml"
     return "workspace.yaml"
 
 
@@ -293,12 +309,25 @@ def _objects(placement: Placement, platform: Platform) -> Iterator[Object]:
     if not placement.running:
         return
     yield kaito_file(placement), kaito_template(placement), {}
+    if isinstance(placement, ModelPlacement) and placement.canary:
+        yield from _canary_objects(placement, platform)
+        return
     if placement.config:
         yield "configmap.yaml", "shared/configmap.yaml.j2", {}
     if isinstance(placement, ModelPlacement):
         yield from _model_objects(placement, platform)
     elif isinstance(placement, RagPlacement):
         yield "service.yaml", "rag/service.yaml.j2", {}
+
+
+def _canary_objects(model: ModelPlacement, platform: Platform) -> Iterator[Object]:
+    """What a canary does not share with the one that serves: its config, its Service, and who watches it."""
+    if model.config and not model.config_is_shared:
+        yield "configmap-canary.yaml", "shared/configmap.yaml.j2", {}
+    yield "service-canary.yaml", "model/service.yaml.j2", {}
+    if model.metrics:
+        flavor = "-azure" if platform.azure_monitoring else ""
+        yield "podmonitor-canary.yaml", f"model/podmonitor{flavor}.yaml.j2", {}
 
 
 def _kept_objects(placement: Placement) -> Iterator[Object]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from generator.assess import Assessor, is_little
+from generator.canary import entry_of
 from generator.checks.subject import Subject
 from generator.figures import load_fit_facts
 from generator.finding import Finding, Place, Severity
@@ -20,7 +21,7 @@ def check(subject: Subject) -> Iterator[Finding]:
     assessor = Assessor(facts.kaito, facts.skus, load_fit_facts(subject.repository.facts, facts.kaito))
     clusters = compiled.catalog.clusters
     for placement in compiled.resolution.models:
-        model = compiled.catalog.models[placement.name]
+        model = entry_of(compiled.catalog.models[placement.name], placement)
         yield from _model(assessor, model, clusters[placement.cluster], placement)
     for run in compiled.resolution.tunings:
         yield from _tuning(assessor, compiled.catalog.tunings[run.name], clusters[run.cluster], run)

@@ -21,6 +21,7 @@ COMMANDS = {
     "show": "Show one entry, resolved, and the files it makes.",
     "add": "Write a new entry for a model of the hub.",
     "fit": "Show on which VM sizes a model fits, and at what price.",
+    "promote": "Let a model's canary serve alone, or with another share.",
     "roll": "Move a held model on to its new revision.",
     "schemas": "Write the editor schemas and the generated pages.",
 }

@@ -47,10 +47,11 @@ def fleet(compiled: Compiled) -> list[Line]:
     """All placements by name and cluster."""
     resolution = compiled.rendering.resolution if compiled.rendering else Resolution()
     placements: list[Placement] = [*resolution.models, *resolution.tunings, *resolution.rag_engines]
-    return [_line(compiled, placement) for placement in sorted(placements, key=lambda one: (one.name, one.cluster))]
+    return [line_of(compiled, placement) for placement in sorted(placements, key=lambda one: (one.name, one.cluster))]
 
 
-def _line(compiled: Compiled, placement: Placement) -> Line:
+def line_of(compiled: Compiled, placement: Placement) -> Line:
+    """One placement as a line of the table."""
     sku = compiled.facts.skus.sizes.get(placement.instance_type)
     gpus = sku.gpus if sku else 0
     if isinstance(placement, ModelPlacement):
@@ -64,6 +65,8 @@ def _line(compiled: Compiled, placement: Placement) -> Line:
         source, kind, replicas, endpoint = "tuning", "Workspace", "1", "-"
     if not placement.running:
         gpus, replicas, endpoint = 0, "0", "suspended"
+    if placement.canary:
+        endpoint = f"{endpoint} (canary)"
     return Line(
         placement.name, placement.cluster, kind, source, placement.instance_type or "-", gpus, replicas, endpoint
     )

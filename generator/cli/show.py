@@ -6,7 +6,7 @@ from dataclasses import asdict
 import click
 
 from generator import yamlout
-from generator.cli.list import fleet
+from generator.cli.list import line_of
 from generator.cli.rendering import compile_or_refuse
 from generator.cli.session import repository_of
 from generator.compile import Compiled
@@ -22,8 +22,12 @@ from generator.words import did_you_mean
 def command(ctx: click.Context, *, name: str, output: str) -> None:
     """Show one entry, resolved, and the files it makes."""
     compiled = compile_or_refuse(repository_of(ctx))
-    shown = {one.cluster: describe(compiled, one) for one in placements_of(compiled, name)}
+    shown = {_title(one): describe(compiled, one) for one in placements_of(compiled, name)}
     click.echo(json.dumps(shown, indent=2) if output == "json" else yamlout.dump(shown), nl=output == "json")
+
+
+def _title(placement: Placement) -> str:
+    return f"{placement.cluster} (canary)" if placement.canary else placement.cluster
 
 
 def placements_of(compiled: Compiled, name: str) -> list[Placement]:
@@ -48,7 +52,7 @@ def describe(compiled: Compiled, placement: Placement) -> dict[str, object]:
     """What a person wants to know of a placement; empty parts are left out."""
     documents = compiled.rendering.documents if compiled.rendering else []
     folder = f"clusters/{placement.cluster}/{placement.unit}/"
-    line = next(line for line in fleet(compiled) if (line.name, line.cluster) == (placement.name, placement.cluster))
+    line = line_of(compiled, placement)
     resolved = {key: value for key, value in asdict(placement).items() if value not in ("", (), {}, None, [])}
     resolved.pop("config", None)
     return {

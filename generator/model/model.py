@@ -259,6 +259,24 @@ class Autoscale(Strict):
         return self
 
 
+class Canary(Strict):
+    """A second revision beside the one that serves, under the same name, with a share of the requests."""
+
+    weight: Annotated[int, Field(strict=True, ge=0, le=100)] = Field(description="Percent of the requests that it gets")
+    sku: VmSize | None = Field(None, description="Another VM size")
+    context: Annotated[int, Field(strict=True, ge=128)] | None = None
+    revision: Commit | None = Field(None, description="Another commit of the weights")
+    replicas: Annotated[int, Field(strict=True, ge=1, le=100)] | None = Field(
+        None, description="Default: as many as the one that serves"
+    )
+
+    @model_validator(mode="after")
+    def _differs(self) -> Self:
+        if not (self.sku or self.context or self.revision):
+            raise ValueError("needs one of `sku`, `context`, `revision`: what is to be tried")
+        return self
+
+
 class Override(Strict):
     """What may differ on one cluster; presence of the cluster's name means that the model runs there."""
 
@@ -268,6 +286,7 @@ class Override(Strict):
     context: Annotated[int, Field(strict=True, ge=128)] | None = None
     host: Hostname | None = Field(None, description="Host name of the route")
     revision: Commit | None = Field(None, description="Another commit of the weights than the entry's")
+    canary: Canary | None = Field(None, description="Tried beside it; `kaitops promote` makes it the one that serves")
 
     @model_validator(mode="after")
     def _one_scale(self) -> Self:

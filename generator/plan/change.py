@@ -51,6 +51,8 @@ class ObjectChange:
     fields: tuple[FieldChange, ...] = ()
     predecessor: str = ""
     """The name of the object that this one stands in for."""
+    is_canary: bool = False
+    """Whether it is of the canary, beside what serves."""
     follows: bool = False
     """Whether it only carries on a new revision: its label, the selectors that lead to it, its config's name."""
 
@@ -91,13 +93,20 @@ class UnitChange:
     causes: tuple[Cause, ...]
     before: Figures = NOTHING
     after: Figures = NOTHING
+    canary_before: Figures = NOTHING
+    canary_after: Figures = NOTHING
     endpoints_before: tuple[str, ...] = ()
     endpoints_after: tuple[str, ...] = ()
 
     @property
     def surge(self) -> Figures:
-        """What stays up beside the new revision while that starts."""
-        return self.before if self.verb is Verb.BLUE_GREEN else NOTHING
+        """What stays up beside the new revision while that starts; a canary that is promoted runs already."""
+        return self.before if self.verb is Verb.BLUE_GREEN and not self.promotes else NOTHING
+
+    @property
+    def promotes(self) -> bool:
+        """Whether what was the canary serves from then on."""
+        return self.verb is Verb.BLUE_GREEN and bool(self.canary_before.nodes) and not self.canary_after.nodes
 
     @property
     def gone_endpoints(self) -> list[str]:

@@ -90,7 +90,7 @@ def _of_object(unit: UnitChange, change: ObjectChange, where: Place) -> Iterator
     elif change.kind in GUARDS and _loosened(change):
         hint = "what it refused is let in from then on: put it back, or mean it"
         yield _danger(where, "plan/policy", f"{name} no longer denies", hint)
-    elif change.verb is Verb.DELETE and change.kind in KAITO:
+    elif change.verb is Verb.DELETE and change.kind in KAITO and not (change.is_canary and unit.after.nodes):
         removed = any(cause.text == REMOVED for cause in unit.causes)
         hint = STEPS if removed else "its clients get errors from then on; taking the edit back makes it anew"
         yield _danger(where, "plan/deleted", f"{name} is deleted, and its nodes with it", hint)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from generator.assess import Assessor
 from generator.budget import POOLED, Share, usage
+from generator.canary import spec_of
 from generator.compile import Compiled
 from generator.fit.shape import UnknownShapeError
 from generator.model.cluster import ClusterSpec
@@ -39,7 +40,7 @@ def headroom(assessor: Assessor, compiled: Compiled, placement: Placement | None
     cluster = compiled.catalog.clusters[placement.cluster].value.spec
     try:
         if isinstance(placement, ModelPlacement):
-            spec = compiled.catalog.models[placement.name].value.spec
+            spec = spec_of(compiled.catalog.models[placement.name].value.spec, placement)
             return assessor.model(spec, cluster, placement.cluster, sku).headroom_gib
         if isinstance(placement, TuningPlacement):
             return assessor.tuning(compiled.catalog.tunings[placement.name].value.spec, cluster, sku).headroom_gib

@@ -29,6 +29,8 @@ IN_PLACE = {
     Verdict.REFUSED: Verb.REFUSED,
 }
 """The verdict table where an object keeps its name: KAITO refuses or ignores what a new revision should carry."""
+CANARY = "-canary.yaml"
+"""How the files of a canary end."""
 SIZE = "spec.resources.requests.storage"
 """Of a claim, which grows and never shrinks."""
 SELECTORS = ("spec.selector.", "spec.podSelector.")
@@ -67,7 +69,8 @@ def object_changes(before: Iterable[Item], after: Iterable[Item], *, gap: bool) 
     changes = [*_edited(old, new)]
     going = [item for identity, item in old.items() if identity not in new]
     coming = [item for identity, item in new.items() if identity not in old]
-    changes += _replaced(going, coming, gap=gap)
+    promoted = [item for identity, item in new.items() if identity in old and _is_promoted(old[identity], item)]
+    changes += _replaced(going, coming, promoted, gap=gap)
     return sorted(_following(changes), key=lambda change: (change.follows, change.path, change.kind, change.name))
 
 
@@ -95,9 +98,18 @@ def _is_fixed(kind: str, difference: Difference) -> bool:
     return any(f"{difference.dotted}.".startswith(f"{field}.") for field in FIXED.get(kind, ()))
 
 
-def _replaced(going: list[Item], coming: list[Item], *, gap: bool) -> Iterator[ObjectChange]:
+def _is_promoted(old: Item, new: Item) -> bool:
+    """What was a canary and serves now: the object is the same, and its file another."""
+    return new.kind in KAITO and old.path.endswith(CANARY) and not new.path.endswith(CANARY)
+
+
+def _replaced(going: list[Item], coming: list[Item], promoted: list[Item], *, gap: bool) -> Iterator[ObjectChange]:
     """Pair what goes with what comes, kind by kind, KAITO's kinds as one; the rest is created or deleted."""
     left = list(going)
+    for item in promoted:
+        for served in [other for other in left if other.kind in KAITO]:
+            left.remove(served)
+            yield _succession(served, item, Verb.BLUE_GREEN)
     for item in coming:
         old = next((other for other in left if _family(other) == _family(item)), None)
         if old is None:
@@ -105,15 +117,18 @@ def _replaced(going: list[Item], coming: list[Item], *, gap: bool) -> Iterator[O
             continue
         left.remove(old)
         moved = old.identity[2] != item.identity[2]
-        found = differences(_content(old.body), _content(item.body))
-        verb = Verb.RECREATE if gap or moved else Verb.BLUE_GREEN
-        yield _change(item, verb, fields=tuple(map(_field, found)), predecessor=old.identity[3])
+        yield _succession(old, item, Verb.RECREATE if gap or moved else Verb.BLUE_GREEN)
     yield from (_change(item, Verb.DELETE) for item in left)
 
 
-def _family(item: Item) -> str:
-    """What an object can stand in for: KAITO's kinds replace each other, named things only their like."""
-    return "KAITO" if item.kind in KAITO else item.kind
+def _succession(old: Item, new: Item, verb: Verb) -> ObjectChange:
+    found = differences(_content(old.body), _content(new.body))
+    return _change(new, verb, fields=tuple(map(_field, found)), predecessor=old.identity[3])
+
+
+def _family(item: Item) -> tuple[str, bool]:
+    """What an object can stand in for: KAITO's kinds replace each other, named things only their like, canaries too."""
+    return "KAITO" if item.kind in KAITO else item.kind, item.path.endswith(CANARY)
 
 
 def _content(body: Body) -> Any:
@@ -147,7 +162,7 @@ def _is_revision(field: FieldChange) -> bool:
 
 def _change(item: Item, verb: Verb, **more: Any) -> ObjectChange:
     _, kind, namespace, name = item.identity
-    return ObjectChange(item.path, kind, namespace, name, verb, **more)
+    return ObjectChange(item.path, kind, namespace, name, verb, is_canary=item.path.endswith(CANARY), **more)
 
 
 def _field(difference: Difference) -> FieldChange:

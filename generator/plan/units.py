@@ -48,7 +48,17 @@ class Side:
 
 def placements_of(resolution: Resolution) -> dict[UnitKey, Placement]:
     everything = (*resolution.models, *resolution.tunings, *resolution.rag_engines)
-    return {(placement.cluster, placement.unit): placement for placement in everything}
+    return {_key(placement): placement for placement in everything}
+
+
+def _key(placement: Placement) -> UnitKey:
+    key = (placement.cluster, placement.unit)
+    return canary_of(key) if placement.canary else key
+
+
+def canary_of(key: UnitKey) -> UnitKey:
+    """What a canary takes is counted beside its unit, under a name that no unit has."""
+    return key[0], f"{key[1]} (canary)"
 
 
 def grouped(pairs: Iterable[FilePair], units: Iterable[UnitKey]) -> dict[UnitKey, list[FilePair]]:
@@ -100,6 +110,8 @@ def _unit(
         causes=_causes(key, placement, before, after),
         before=before.figures.get(key, NOTHING),
         after=after.figures.get(key, NOTHING),
+        canary_before=before.figures.get(canary_of(key), NOTHING),
+        canary_after=after.figures.get(canary_of(key), NOTHING),
         endpoints_before=before.endpoints(key),
         endpoints_after=after.endpoints(key),
     )
@@ -110,7 +122,7 @@ def _verb(changes: list[ObjectChange], *, stays: bool) -> Verb:
     verbs = [change.verb for change in changes]
     if Verb.REFUSED in verbs:
         return Verb.REFUSED
-    runs = [change.verb for change in changes if change.kind in KAITO]
+    runs = [change.verb for change in changes if change.kind in KAITO and not (stays and change.is_canary)]
     if runs or not stays:
         return worst(runs or verbs)
     return Verb.LIVE

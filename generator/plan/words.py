@@ -19,6 +19,10 @@ def notice(unit: UnitChange) -> str:
         return "it goes"
     if unit.kind == "Tuning" and unit.verb is Verb.BLUE_GREEN:
         return "the run starts anew under a new revision, and its output gets a new tag"
+    if unit.promotes:
+        return "no downtime: the canary, which is up, gets every request, and the old revision goes"
+    if unit.verb is Verb.LIVE and unit.canary_before.nodes != unit.canary_after.nodes:
+        return f"what serves stays as it is; its canary {'starts' if unit.canary_after.nodes else 'goes'}"
     return NOTICE[unit.verb]
 
 
@@ -35,13 +39,21 @@ def endpoint(unit: UnitChange) -> str:
 
 def capacity(unit: UnitChange) -> str:
     """VM size, nodes and GPUs, before and after where they differ, and what stays up meanwhile."""
-    before, after = _nodes(unit.before), _nodes(unit.after)
-    if not before and not after:
+    text = _moved(unit.before, unit.after)
+    canary = _moved(unit.canary_before, unit.canary_after)
+    if not text:
         return ""
-    text = before if before == after else f"{before or 'nothing'} → {after or 'nothing'}"
+    text += f"; canary: {canary}" if canary else ""
     surge = unit.surge
     more = _count(surge.gpus, "GPU") if surge.gpus else _count(surge.nodes, "node")
     return f"{text}; {more} more while both run" if surge.nodes else text
+
+
+def _moved(before: Figures, after: Figures) -> str:
+    was, now = _nodes(before), _nodes(after)
+    if was == now:
+        return was
+    return f"{was or 'nothing'} → {now or 'nothing'}"
 
 
 def _nodes(figures: Figures) -> str:

@@ -8,6 +8,7 @@ from generator.finding import Finding, Place
 from generator.load import Catalog, Entry
 from generator.model import EntryBase
 from generator.placement import ModelPlacement, Placement, RagPlacement, TuningPlacement
+from generator.resolve.canary import resolve_canary
 from generator.resolve.cluster import check_cluster
 from generator.resolve.context import Context, Facts, Findings
 from generator.resolve.limits import policy_limits
@@ -49,6 +50,8 @@ def resolve(catalog: Catalog, facts: Facts) -> Resolution:
             placement = resolve_model(model, tuned)
             result.models.append(placement)
             places.append((placement, model.entry.place("clusters", model.cluster.name)))
+            if placement.canary_weight is not None:
+                result.models.append(resolve_canary(model, placement, tuned))
     for engine in _contexts(catalog, facts, found, catalog.rag_engines):
         if not engine.entry.value.spec.retired:
             result.rag_engines.append(resolve_rag(engine))
@@ -103,6 +106,8 @@ def _shared_objects(resolution: Resolution) -> Iterator[Finding]:
 
 def _named_objects(placement: Placement) -> Iterator[tuple[str, str]]:
     """The objects whose names people choose."""
+    if isinstance(placement, ModelPlacement):
+        yield "Service", placement.service
     yield from (("ExternalSecret", secret.name) for secret in placement.external_secrets)
     yield from (("PersistentVolumeClaim", claim.name) for claim in placement.claims)
     if isinstance(placement, ModelPlacement) and placement.service_account:

@@ -75,6 +75,7 @@ def resolve_model(context: Context[Model], tuned: TUNED) -> ModelPlacement:
         private_cidrs=context.spec_of_cluster.private_cidrs,
         promise=build_promise(context, namespace, sku, nodes),
         selected_by=context.spec_of_cluster.monitoring.selected_by,
+        canary_weight=override.canary.weight if override.canary else None,
     )
 
 

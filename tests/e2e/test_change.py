@@ -59,6 +59,36 @@ def test_a_blue_green_edit_serves_without_a_gap(dev: Environment) -> None:
     assert configs == [dev.kaito(unit)["inference"]["config"]]
 
 
+def test_a_canary_is_promoted_without_a_new_object(dev: Environment) -> None:
+    """It gets its share when it serves, and becomes the one that serves as the object that it is."""
+    unit, file = "qwen2-5-coder-7b", "models/qwen2-5-coder-7b.yaml"
+    old = only_workspace(dev, unit)["metadata"]["name"]
+    served, tried = (
+        "{sku: Standard_NV36ads_A10_v5}",
+        "{sku: Standard_NV36ads_A10_v5, canary: {weight: 10, context: 8192}}",
+    )
+    dev.publisher.edit(file, {served: tried})
+    dev.rollout(unit, "a canary")
+    (canary,) = (body["metadata"] for name, body in workspaces(dev, unit).items() if name != old)
+    refs = dev.journal.now("HTTPRoute", "research", unit)["spec"]["rules"][0]["backendRefs"]
+    assert {ref["name"]: ref["weight"] for ref in refs} == {unit: 90, f"{unit}-canary": 10}
+    assert target(dev.journal.now("Service", "research", unit)) == old
+    assert target(dev.journal.now("Service", "research", f"{unit}-canary")) == canary["name"]
+    mark = dev.journal.mark()
+    dev.publisher.edit(file, {tried: served.replace("}", ", context: 8192}")})
+    dev.rollout(unit, "promoted")
+    after = only_workspace(dev, unit)["metadata"]
+    assert (after["name"], after["uid"], after["generation"]) == (canary["name"], canary["uid"], canary["generation"])
+    events = dev.journal.since(mark)
+    moved = next(
+        event
+        for event in events
+        if (event.kind, event.name) == ("Service", unit) and target(event.body) == after["name"]
+    )
+    pruned = next(event for event in events if event.name == old and is_leaving(event))
+    assert moved.order < pruned.order
+
+
 def test_a_live_edit_touches_nothing_that_runs(dev: Environment) -> None:
     unit = "azureml-registry"
     before = only_workspace(dev, unit)["metadata"]

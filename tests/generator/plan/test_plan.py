@@ -8,6 +8,7 @@ from generator.finding import CannotRunError, Finding
 from generator.plan import Plan
 from generator.plan.change import Amount, UnitChange, Verb
 from generator.plan.make import BrokenHeadError
+from generator.plan.words import capacity, notice
 
 from .conftest import Project
 
@@ -301,3 +302,70 @@ def test_a_tighter_policy_is_held_against_objects_that_stay_as_they_are(project:
     project.edit("policies/license-allow-list.yaml", ("variables.license != ''", "variables.license.startsWith('b')"))
     rules = {finding.rule for finding in project.plan().findings}
     assert rules == {"policy/license-allow-list"}
+
+
+# ---- a canary
+
+SERVED = "prod: {sku: Standard_NC24ads_A100_v4, host: phi-4-mini.models.example.com}"
+TRIED = SERVED.replace("}", ", canary: {weight: 10, context: 32768}}")
+
+
+def verbs(unit: UnitChange) -> set[tuple[str, Verb]]:
+    return {(change.kind, change.verb) for change in unit.objects if change.kind in {"Workspace", "ConfigMap"}}
+
+
+def test_a_canary_starts_beside_what_serves(project: Project, unit_of: Find) -> None:
+    project.edit(MINI, (SERVED, TRIED))
+    project.render()
+    plan = project.plan()
+    unit = unit_of(plan, "prod", "phi-4-mini")
+    assert unit.verb is Verb.LIVE
+    assert verbs(unit) == {("Workspace", Verb.CREATE), ("ConfigMap", Verb.CREATE)}
+    assert notice(unit) == "what serves stays as it is; its canary starts"
+    assert capacity(unit).endswith("; canary: nothing → 1 x Standard_NC24ads_A100_v4 (1 GPU)")
+    gpus = amount(plan, "prod", "A100 GPUs")
+    assert gpus.before is not None
+    assert (gpus.after, gpus.during) == (gpus.before + 1, gpus.before + 1)
+    assert plan.dangers == ()
+
+
+def test_a_canary_that_is_promoted_starts_nothing(project: Project, unit_of: Find) -> None:
+    project.edit(MINI, (SERVED, TRIED))
+    project.render()
+    project.commit("a canary")
+    project.edit(MINI, (TRIED, SERVED.replace("}", ", context: 32768}")))
+    project.render()
+    plan = project.plan()
+    unit = unit_of(plan, "prod", "phi-4-mini")
+    assert unit.verb is Verb.BLUE_GREEN
+    assert ("Workspace", Verb.BLUE_GREEN) in verbs(unit)
+    assert ("Workspace", Verb.DELETE) not in verbs(unit)
+    assert "the canary, which is up, gets every request" in notice(unit)
+    assert unit.surge.nodes == 0
+    gpus = amount(plan, "prod", "A100 GPUs")
+    assert (gpus.after, gpus.during) == (gpus.before - 1 if gpus.before else None, gpus.before)
+    assert plan.dangers == ()
+
+
+def test_a_canary_that_is_given_up_takes_nothing_that_serves(project: Project, unit_of: Find) -> None:
+    project.edit(MINI, (SERVED, TRIED))
+    project.render()
+    project.commit("a canary")
+    project.edit(MINI, (TRIED, SERVED))
+    project.render()
+    plan = project.plan()
+    unit = unit_of(plan, "prod", "phi-4-mini")
+    assert (unit.verb, notice(unit)) == (Verb.LIVE, "what serves stays as it is; its canary goes")
+    assert ("Workspace", Verb.DELETE) in verbs(unit)
+    assert plan.dangers == ()
+
+
+def test_a_model_that_goes_with_its_canary_is_a_danger(project: Project, unit_of: Find) -> None:
+    project.edit(PHI, ("replicas: 2", "replicas: 2, canary: {weight: 5, context: 8192}"))
+    project.render()
+    project.commit("a canary")
+    project.edit(PHI, ("  owner:", "  retired: true\n  owner:"))
+    project.render()
+    plan = project.plan()
+    assert unit_of(plan, "prod", "phi-4").verb is Verb.DELETE
+    assert [danger.rule for danger in plan.dangers] == ["plan/deleted", "plan/deleted"]
