@@ -1,16 +1,21 @@
 """Which key is worked on next? Never one key twice at once, never one forgotten, failures ever more slowly.
 
-The semantics of client-go's work queue, with one difference: an event does not bring a key forward that waits after a
-failure, or a busy API would be asked as fast as its events come.
+The semantics of client-go's work queue, with two differences. An event does not bring a key forward that waits after a
+failure, or a busy API would be asked as fast as its events come. And no key comes more often than every `PACE` seconds
+for long: where another program writes what we write, each would answer the other's write at once and without end.
 """
 
 import asyncio
 import heapq
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+LOG = logging.getLogger(__name__)
 FIRST_DELAY, LONGEST_DELAY = 1.0, 60.0
+PACE, BURST = 3.0, 30
+"""Turns of one key: so many at once, then one in so many seconds. A Node that joins causes a dozen."""
 TICK = 0.001
 """No wait is shorter: the event loop calls a timer a moment early, and a key not yet due would be asked for again."""
 
@@ -29,6 +34,8 @@ class Queue:
     _failures: dict[str, int] = field(default_factory=dict)
     _held: set[str] = field(default_factory=set)
     """Keys that wait after a failure."""
+    _spent: dict[str, float] = field(default_factory=dict)
+    """Until when each key's past turns last at the pace."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def add(self, key: str, delay: float = 0.0) -> None:
@@ -36,10 +43,15 @@ class Queue:
         due = asyncio.get_running_loop().time() + delay
         if key in self._working:
             self._again[key] = min(due, self._again.get(key, due))
-        elif key not in self._held and due < self._due.get(key, float("inf")):
+        elif key not in self._held:
             self._schedule(key, due)
 
-    def _schedule(self, key: str, due: float) -> None:
+    def _schedule(self, key: str, wanted: float) -> None:
+        due = max(wanted, self._spent.get(key, wanted) - PACE * BURST)
+        if due >= self._due.get(key, float("inf")):
+            return
+        if due > wanted:
+            LOG.warning("a claim changes again and again, and is slowed down", extra={"claim": key})
         self._due[key] = due
         heapq.heappush(self._heap, (due, key))
         self._changed.set()
@@ -64,8 +76,14 @@ class Queue:
                 del self._due[key]
                 self._held.discard(key)
                 self._working.add(key)
+                self._spend(key, now)
                 return key
         return None
+
+    def _spend(self, key: str, now: float) -> None:
+        """One turn; who has none to pay for is forgotten, so that names which are no more take no room."""
+        self._spent = {each: until for each, until in self._spent.items() if until > now}
+        self._spent[key] = max(now, self._spent.get(key, now)) + PACE
 
     def _patience(self) -> float | None:
         """Until the next key is due; None: until one is added."""

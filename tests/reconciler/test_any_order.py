@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -208,10 +208,15 @@ class _Long(AnyOrder):
     pass
 
 
+SOAK = bool(os.environ.get("SOAK"))
+FIRST_FOUND = (Phase.explicit, Phase.reuse, Phase.generate)
+"""To look for fewer steps that fail takes minutes of silence: the soak does it, `make test` prints what it found."""
+
 TestLong = pytest.mark.slow(_Long.TestCase)
 TestLong.settings = settings(
-    max_examples=20_000 if os.environ.get("SOAK") else 200,
+    max_examples=20_000 if SOAK else 200,
     stateful_step_count=100,
     deadline=None,
     suppress_health_check=list(HealthCheck),
+    phases=(*FIRST_FOUND, Phase.shrink) if SOAK else FIRST_FOUND,
 )

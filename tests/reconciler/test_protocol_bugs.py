@@ -19,7 +19,7 @@ from reconciler.mirror import Mirror
 from reconciler.nodepool import Ownership
 from reconciler.runtime.elector import Elector
 from reconciler.sight import Sight
-from tests.reconciler import test_collect, test_elector, test_lifecycle, test_termination
+from tests.reconciler import test_collect, test_elector, test_fight, test_lifecycle, test_termination
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -167,6 +167,10 @@ def former_pool_inherited(patch: pytest.MonkeyPatch) -> None:
     )
 
 
+def others_writes_answered_without_end(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("reconciler.runtime.queue.PACE", 0.1)
+
+
 FAILURES = (AssertionError, KeyError, TypeError, ValueError)
 """How a test fails: by what it asserts, or because what it looks at is gone."""
 BUGS: list[tuple[Patch, Callable[[], None]]] = [
@@ -192,6 +196,10 @@ BUGS: list[tuple[Patch, Callable[[], None]]] = [
     (drain_forgotten, test_termination.test_should_drain_before_the_instance_is_deleted),
     (wrong_list_ends_machines, test_termination.test_should_not_believe_that_the_pool_of_a_ready_node_is_gone),
     (former_pool_inherited, test_termination.test_a_claim_made_again_under_the_same_name_never_inherits_the_pool),
+    (
+        others_writes_answered_without_end,
+        test_fight.test_two_leaders_that_see_different_lists_do_not_answer_each_other_without_end,
+    ),
     (old_list_believed, test_termination.test_should_call_delete_even_if_the_claim_was_never_launched),
 ]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.runtime.queue import LONGEST_DELAY, Queue
+from reconciler.runtime.queue import BURST, LONGEST_DELAY, PACE, Queue
 from tests.reconciler.virtual import run_virtually
 
 
@@ -133,3 +133,46 @@ def test_every_worker_wakes_for_a_key_of_its_own() -> None:
         assert sorted(await asyncio.gather(*workers)) == ["a", "b", "c"]
 
     virtually(test)
+
+
+async def turns_within(queue: Queue, seconds: float) -> int:
+    """How often a key comes that is added anew whenever it was worked on, and meanwhile."""
+    count, end = 0, asyncio.get_running_loop().time() + seconds
+    while not await is_idle(queue, end - asyncio.get_running_loop().time()):
+        count += 1
+        queue.add("a")
+        queue.done("a")
+        queue.add("a")
+    return count
+
+
+def test_a_key_that_changes_without_end_is_slowed_down(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(queue: Queue) -> None:
+        queue.add("a")
+        assert BURST <= await turns_within(queue, 600) <= BURST + 600 / PACE + 1
+        assert len(queue._heap) <= 1
+        queue.add("b")
+        assert await queue.take() == "b"
+
+    virtually(test)
+    assert "slowed down" in caplog.text
+
+
+def test_a_key_that_was_slowed_down_recovers_and_is_forgotten(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(queue: Queue) -> None:
+        queue.add("a")
+        await turns_within(queue, 600)
+        await queue.take()
+        queue.done("a")
+        await asyncio.sleep(PACE * (BURST + 2))
+        queue.add("b")
+        await queue.take()
+        assert list(queue._spent) == ["b"]
+        caplog.clear()
+        for _ in range(BURST):
+            queue.add("a")
+            assert await queue.take() == "a"
+            queue.done("a")
+
+    virtually(test)
+    assert "slowed down" not in caplog.text
