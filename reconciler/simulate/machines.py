@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from reconciler.clock import Clock, loop_time
 from reconciler.duration import format_time
 from reconciler.kube import ConflictError, GoneError, KubeError
-from reconciler.simulate.aks import Machine, SimulatedAks, node_of, status_of
+from reconciler.simulate.aks import Machine, node_of, status_of
 
 LOG = logging.getLogger(__name__)
 Object = dict[str, Any]
@@ -24,9 +25,14 @@ class NodeWriter(Protocol):
     async def remove_node(self, name: str) -> None: ...
 
 
+class Cloud(Protocol):
+    def machines(self) -> Sequence[Machine]:
+        """Those that exist now."""
+
+
 @dataclass
 class Machines:
-    aks: SimulatedAks
+    aks: Cloud
     writer: NodeWriter
     clock: Clock
     period: float = 1.0

@@ -1,10 +1,12 @@
-"""What goes wrong on request? A list of faults, each for the next requests that it fits, in order."""
+"""What goes wrong on request? A list of faults, each for the next requests that it fits, in order; or by chance."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
+from random import Random
 
-from tests.fakearm.answer import RefusedError
+from tests.fakearm.answer import RefusedError, in_progress, throttled
 
 
 class Kind(StrEnum):
@@ -12,6 +14,7 @@ class Kind(StrEnum):
     CUT_BEFORE = "the connection is cut, and nothing was done"
     CUT_AFTER = "the work is done, and the connection is cut instead of an answer"
     CUT_BODY = "the work is done, and the connection is cut within the answer"
+    LATE = "the connection is cut, and the work is done a while later"
     HOLD = "the answer takes its time, and so does the work"
     REPLACE = "the work is done, and something else is answered"
 
@@ -49,3 +52,43 @@ class Faults:
                     self.pending.remove(fault)
                 return fault
         return None
+
+
+@dataclass
+class RandomFaults(Faults):
+    """Each request may fail, in any of the ways that the next one knows nothing of."""
+
+    random: Random = field(default_factory=Random)
+    errors: float = 0.05
+    throttles: float = 0.02
+    late_seconds: float = 0.5
+    """The longest that work may be done after its connection is gone."""
+    raining: bool = True
+    count: "Counter[str]" = field(default_factory=Counter)
+
+    def take(self, method: str, target: str) -> Fault | None:
+        found = super().take(method, target) or (self._by_chance(method) if self.raining else None)
+        self.count[found.kind.name if found else "NONE"] += 1
+        return found
+
+    def _by_chance(self, method: str) -> Fault | None:
+        drawn = self.random.random()
+        if drawn < self.throttles:
+            return Fault(Kind.REFUSE, method, refusal=throttled(self.random.randint(1, 3)))
+        return self._error(method) if drawn < self.throttles + self.errors else None
+
+    def _error(self, method: str) -> Fault:
+        kind = self.random.choice(list(Kind))
+        refusals = (
+            RefusedError(500, "InternalServerError", "by chance"),
+            RefusedError(503, "ServiceUnavailable", "by chance"),
+            in_progress("managed cluster operation"),
+        )
+        return Fault(
+            kind,
+            method,
+            refusal=self.random.choice(refusals),
+            seconds=self.random.uniform(0, self.late_seconds),
+            body="<html>a gateway's words</html>",
+            content_type="text/html",
+        )

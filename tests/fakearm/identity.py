@@ -47,7 +47,7 @@ class FakeIdentity:
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", 0).start()
-            await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=_tls(self.folder)).start()
+            await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls_context(self.folder)).start()
             plain, secure = (address[1] for address in runner.addresses)
             self.url, self.authority = f"http://127.0.0.1:{plain}", f"https://127.0.0.1:{secure}"
             yield self
@@ -69,16 +69,17 @@ class FakeIdentity:
         return web.json_response({**token, "resource": "https://management.azure.com"})
 
 
-def _tls(folder: Path) -> ssl.SSLContext:
-    """A certificate for this address, which whoever asks has to trust."""
+def tls_context(folder: Path, *hosts: str) -> ssl.SSLContext:
+    """A certificate for this address and some names, which whoever asks has to trust."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fake identity")])
+    address = x509.IPAddress(IPv4Address("127.0.0.1"))
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([*map(x509.DNSName, hosts), address]), critical=False)
         .sign(key, hashes.SHA256())
     )
     plain = serialization.NoEncryption()

@@ -1,8 +1,10 @@
 """ARM over HTTP: who asks, may they, how often, under which condition, and what becomes of the answer."""
 
+import asyncio
 import base64
 import json
 import re
+import ssl
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -68,13 +70,13 @@ class FakeArm:
     """Nobody listens any more."""
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
+    async def serving(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[None]:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._handle)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, "127.0.0.1", 0)
+            site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
             await site.start()
             host, port = runner.addresses[0][:2]
             self.url, self.stop = f"http://{host}:{port}", runner.cleanup
@@ -101,9 +103,11 @@ class FakeArm:
                 assert fault.refusal is not None
                 return self._respond(_refused(fault.refusal))
             case Kind.HOLD:
-                await self.wire.hold(request.headers[WIRE_HEADER], fault.seconds)
+                await self.wire.hold(request.headers.get(WIRE_HEADER, ""), fault.seconds)
                 return self._respond(self._answer(request, body))
-            case Kind.CUT_BEFORE:
+            case Kind.CUT_BEFORE | Kind.LATE:
+                if fault.kind is Kind.LATE:
+                    asyncio.get_running_loop().call_later(fault.seconds, self._answer, request, body)
                 return _cut(request)
         answer = self._answer(request, body)
         if fault.kind is Kind.CUT_AFTER:

@@ -6,9 +6,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -34,7 +35,9 @@ def prepare(server: ApiServer) -> Api:
 class Reconciler:
     """A process, its log and its ports."""
 
-    def __init__(self, server: ApiServer, log: Path, *flags: str) -> None:
+    def __init__(
+        self, server: ApiServer, log: Path, *flags: str, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.log = log
         # The simulated machines write Nodes, which is no right of a reconciler: they sign in for themselves.
         command = [sys.executable, "-m", "reconciler", "run", f"--kubeconfig={server.kubeconfig}", f"--context={GUEST}"]
@@ -46,7 +49,7 @@ class Reconciler:
                 cwd=ROOT,
                 stdout=file,
                 stderr=file,
-                env={**os.environ, "PYTHONWARNINGS": "error"},
+                env={**os.environ, "PYTHONWARNINGS": "error", **environment},
             )
 
     def kill(self) -> None:
@@ -57,6 +60,10 @@ class Reconciler:
         """A clean stop; its exit status."""
         self._process.terminate()
         return self._process.wait(timeout=30)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def running(self) -> bool:
