@@ -26,5 +26,7 @@ def log_as_json(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for chatty in ("azure", "aiohttp.access", "msal"):
+    for chatty in ("aiohttp.access", "msal"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # What goes wrong there comes back as our own error and is told once; the SDK would add a traceback to each.
+    logging.getLogger("azure").setLevel(logging.ERROR)

@@ -114,11 +114,6 @@ class Reflector:
         if _version(self.items.get(name)) == base:
             self.items[name] = body
 
-    def forget(self, name: str, base: str) -> None:
-        """An object that is gone as we wrote to it, unless the watch told of something newer."""
-        if _version(self.items.get(name)) == base:
-            self.items.pop(name, None)
-
 
 def _version(body: Mapping[str, Any] | None) -> str:
     return str(body["metadata"].get("resourceVersion", "")) if body else ""
