@@ -115,6 +115,9 @@ class Collector:
                 await self.sweep()
             except (AzureError, LostError, KubeError) as error:
                 LOG.warning("the search for orphans failed", extra={"cause": str(error)})
+            except Exception:
+                # Whatever is odd about one pool: to end the process would end it again after each start.
+                LOG.exception("the search for orphans failed")
 
     async def sweep(self) -> None:
         """Pools first, then claims: a claim that is missing then was not there when its pool was seen."""

@@ -98,7 +98,9 @@ def _place_problems(claim: Claim, node_class: NodeClass, location: str) -> Itera
 
 
 def _disk_problems(claim: Claim, node_class: NodeClass) -> Iterator[str]:
-    if disk_gib(claim, node_class) <= 0:
+    for name in claim.odd_requests:
+        yield f"the request of the resource `{name}` is no quantity: write it as in `100Gi`"
+    if "storage" not in claim.odd_requests and disk_gib(claim, node_class) <= 0:
         yield "no disk size: request at least 1Gi of the resource `storage`"
 
 

@@ -64,11 +64,11 @@ class Lister:
                 await self._read_cluster(CLUSTER_PERIOD if self._steady_since is not None else UNSTEADY_PERIOD)
                 await self._read()
                 failures = 0
-            except (AzureError, LostError, EmptyListError) as error:
+            except Exception as error:  # noqa: BLE001 -- whatever it is, to end the process would mend nothing
                 failures += 1
+                _tell(error)
                 wanted = (error.retry_after or 0.0) if isinstance(error, AzureError) else 0.0
-                LOG.warning("the node pools cannot be read", extra={"cause": str(error)})
-                await asyncio.sleep(max(wanted, min(LONGEST_DELAY, FIRST_DELAY * 2 ** (failures - 1))))
+                await asyncio.sleep(max(wanted, min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures - 1, 16))))
 
     async def _until_due(self) -> None:
         while (left := self._due() - loop_time()) > 0:
@@ -114,6 +114,16 @@ class Lister:
             self._steady_since = None
         elif self._steady_since is None:
             self._steady_since = self._cluster_at
+
+
+def _tell(error: Exception) -> None:
+    expected = isinstance(error, AzureError | LostError | EmptyListError)
+    LOG.log(
+        logging.WARNING if expected else logging.ERROR,
+        "the node pools cannot be read",
+        extra={"cause": repr(error) if not expected else str(error)},
+        exc_info=None if expected else error,
+    )
 
 
 def _different(old: Mapping[str, Pool], new: Mapping[str, Pool]) -> set[str]:

@@ -116,8 +116,18 @@ class Claim:
 
     @cached_property
     def requests(self) -> Mapping[str, Decimal]:
-        requests = (self.spec.get("resources") or {}).get("requests") or {}
-        return {name: parse_quantity(value) for name, value in requests.items()}
+        """What is requested of each resource, as far as it can be read."""
+        found = {name: _amount(value) for name, value in self._requests.items()}
+        return {name: amount for name, amount in found.items() if amount is not None}
+
+    @property
+    def odd_requests(self) -> tuple[str, ...]:
+        """The resources whose amount the API server takes and nobody can read: its own check is a pattern."""
+        return tuple(name for name in self._requests if name not in self.requests)
+
+    @property
+    def _requests(self) -> Mapping[str, Any]:
+        return (self.spec.get("resources") or {}).get("requests") or {}
 
     @cached_property
     def expires_after(self) -> timedelta | None:
@@ -146,6 +156,13 @@ class Claim:
             elif each["key"] == key and each["operator"] == "NotIn":
                 banned.update(values)
         return allowed if allowed is None else tuple(dict.fromkeys(each for each in allowed if each not in banned))
+
+
+def _amount(value: str | int) -> Decimal | None:
+    try:
+        return parse_quantity(value)
+    except ValueError:
+        return None
 
 
 def _span(text: str | None) -> timedelta | None:

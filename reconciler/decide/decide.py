@@ -30,5 +30,5 @@ def _until_expiry(seen: Seen) -> timedelta:
     """A claim at rest is looked at now and then, and when it expires."""
     if seen.claim.expires_after is None:
         return RARELY
-    left = seen.claim.created + seen.claim.expires_after - seen.now
+    left = seen.claim.expires_after - (seen.now - seen.claim.created)
     return min(RARELY, max(left, MOMENT))

@@ -70,7 +70,7 @@ _LIMIT = (
 def _refused(seen: Seen, draft: Draft, again: timedelta = LATER, *, hopeless: bool = True) -> Decision:
     """Nothing was made, and nothing will be soon: after a while the claim is deleted, so that KAITO may think again."""
     launched = draft.condition(names.LAUNCHED)
-    left = launched.since + seen.limits.launch - seen.now
+    left = seen.limits.launch - (seen.now - launched.since)
     if not seen.limits.launch or not hopeless:
         return draft.decision(Wait(), again=max(again, MOMENT))
     if left <= timedelta():
@@ -168,7 +168,7 @@ def _watch(seen: Seen, pool: Pool, draft: Draft) -> Decision | None:
 
 def _creating(seen: Seen, pool: Pool, draft: Draft) -> Decision:
     began = pool.created or seen.claim.created
-    left = began + seen.limits.create - seen.now
+    left = seen.limits.create - (seen.now - began)
     if seen.limits.create and left <= timedelta():
         return _failed(seen, pool, draft, _TOO_SLOW)
     draft.set(creating(Offering(pool.size, pool.zones, pool.spot), pool.name))

@@ -16,7 +16,7 @@ from reconciler.node import Node
 
 def expire(seen: Seen, draft: Draft) -> Decision | None:
     life = seen.claim.expires_after
-    if life is None or seen.now < seen.claim.created + life:
+    if life is None or seen.now - seen.claim.created < life:
         return None
     return draft.decision(
         DeleteClaim("Expired", f"the claim is older than its `expireAfter` of {format_duration(life)}")
@@ -44,7 +44,7 @@ def _broken_node(seen: Seen, draft: Draft) -> Decision | None:
     since = node.not_ready_since if node else None
     if node is None or since is None or not seen.limits.repair or not _judgeable(seen):
         return None
-    left = since + seen.limits.repair_after - seen.now
+    left = seen.limits.repair_after - (seen.now - since)
     if left > timedelta() or not seen.repairable:
         return None
     message = f"Node `{node.name}` has not been ready for {format_duration(seen.now - since)}"

@@ -58,7 +58,7 @@ def _missing(seen: Seen, draft: Draft, *, several: bool) -> Decision:
         unknown(names.REGISTERED, "NodeNotFound", f"no Node of node pool `{seen.claim.name}` has joined the cluster")
     )
     since = max(draft.condition(names.REGISTERED).since, draft.condition(names.LAUNCHED).since)
-    left = since + seen.limits.registration - seen.now
+    left = seen.limits.registration - (seen.now - since)
     if not seen.limits.registration or left > timedelta() or not seen.steady or not _settled(seen):
         return draft.decision(Wait(), again=min(LATER, max(left, SOON)))
     return draft.decision(DeleteClaim("RegistrationTimeout", draft.condition(names.REGISTERED).message))

@@ -64,7 +64,7 @@ class Reflector:
                 lived = asyncio.get_running_loop().time() - began
                 failures = 1 if lived > HEALTHY_SECONDS else failures + 1
                 LOG.info("watch begins again", extra={"cause": repr(error)})
-                delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (failures - 1))
+                delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures - 1, 16))
                 await asyncio.sleep(delay * (0.5 + self.jitter() / 2))
 
     async def _follow(self) -> None:

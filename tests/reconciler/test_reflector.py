@@ -119,6 +119,18 @@ def test_should_list_again_ever_more_slowly_while_watches_fail() -> None:
     play(script, test)
 
 
+def test_an_api_server_that_is_away_for_a_day_is_waited_for() -> None:
+    script = Script(*[[ConnectionError("no")] for _ in range(6000)])
+
+    async def test(reflector: Reflector, _changed: list[str]) -> None:
+        await asyncio.sleep(24 * 3600)
+        script.watches, script.listed = [], [item("a", 9)]
+        await asyncio.sleep(LONGEST_DELAY + 1)
+        assert reflector.items == {"a": item("a", 9)}
+
+    play(script, test)
+
+
 def test_watches_that_end_at_once_and_tell_nothing_are_no_good_ones() -> None:
     script = Script(*[[] for _ in range(20)])
 
