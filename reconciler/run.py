@@ -109,9 +109,9 @@ async def azure(settings: Settings) -> AsyncIterator[AgentPools]:
         return
     # The SDK and the sign-in take half of the start-up time; a laptop's demo does without.
     from reconciler.azure.arm import ArmPools, arm_client  # noqa: PLC0415
-    from reconciler.azure.credential import credential  # noqa: PLC0415
+    from reconciler.azure.credential import Renewing, credential  # noqa: PLC0415
 
-    async with credential(settings) as identity:
+    async with Renewing(lambda: credential(settings)) as identity:
         arm = ArmPools(arm_client(identity, settings.subscription_id), settings.resource_group, settings.cluster_name)
         try:
             yield arm

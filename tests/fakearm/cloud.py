@@ -75,6 +75,7 @@ class FakeCloud:
         self.aks = FakeAks(loop.time, times)
         self.arm = FakeArm(self.aks, Wire())
         self.fleet = Fleet(self.aks)
+        self.identity = FakeIdentity(Path())
         self.environment: dict[str, str] = {}
 
     def do(self, action: Callable[[], T]) -> T:
@@ -89,7 +90,7 @@ class FakeCloud:
     async def serving(self, folder: Path, kubeconfig: Path) -> AsyncIterator[None]:
         tls = tls_context(folder, HOST)
         (folder / "identity").mkdir()
-        identity = FakeIdentity(folder / "identity")
+        identity = self.identity = FakeIdentity(folder / "identity")
         transport = Transport(await configure(str(kubeconfig), ""))
         async with self.arm.serving(tls), _proxy(self.arm.url) as proxy, identity.serving():
             self.arm.url = f"https://{HOST}"

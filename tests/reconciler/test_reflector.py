@@ -108,7 +108,8 @@ def test_a_watch_that_hangs_is_dropped_and_a_list_tells_what_it_missed() -> None
 
 
 def test_should_list_again_ever_more_slowly_while_watches_fail() -> None:
-    script = Script(*[[ConnectionError("no")] for _ in range(30)])
+    fails: list[Event | Exception] = [ConnectionError("no")]
+    script = Script(*[fails] * 30)
 
     async def test(_reflector: Reflector, _changed: list[str]) -> None:
         await asyncio.sleep(120)
@@ -120,7 +121,8 @@ def test_should_list_again_ever_more_slowly_while_watches_fail() -> None:
 
 
 def test_an_api_server_that_is_away_for_a_day_is_waited_for() -> None:
-    script = Script(*[[ConnectionError("no")] for _ in range(6000)])
+    fails: list[Event | Exception] = [ConnectionError("no")]
+    script = Script(*[fails] * 6000)
 
     async def test(reflector: Reflector, _changed: list[str]) -> None:
         await asyncio.sleep(24 * 3600)
