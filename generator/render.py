@@ -13,12 +13,15 @@ import yaml
 
 from generator.document import Body, Document
 from generator.finding import CannotRunError, Finding, Place, Severity
+from generator.identity import identity_files
 from generator.load import Catalog
 from generator.monitoring.library import Library
 from generator.monitoring.promises import promise_group
 from generator.placement import ModelPlacement, Placement, RagPlacement, TuningPlacement
 from generator.resolve import Resolution
-from generator.resolve.platform import POLICIES, Application, Platform, application, build_platform
+from generator.resolve.application import Application, application
+from generator.resolve.platform import POLICIES, Platform, build_platform
+from generator.resolve.reconciler import ReconcilerView
 from generator.resolve.watch import WatchView
 from generator.revise import REVISION_LABEL, revise, under_revision
 from generator.templating import Templates
@@ -75,7 +78,10 @@ def render(
         held: Committed texts by path, for models with `roll: manual`.
         library: Rules and dashboards; without them nothing watches.
     """
-    platforms = {name: build_platform(entry, library) for name, entry in sorted(catalog.clusters.items())}
+    platforms = {
+        name: build_platform(entry, library, resolution.prices.get(name))
+        for name, entry in sorted(catalog.clusters.items())
+    }
     return _Renderer(catalog, platforms, held or {}).run(resolution)
 
 
@@ -106,7 +112,7 @@ class _Renderer:
             self._policies(platform, revised.limits[platform.name])
             self._platform(platform, applications[platform.name])
             mine = (model for model in revised.models if model.cluster == platform.name and not model.canary)
-            self.result.attachments += azure_files(platform, mine)
+            self.result.attachments += [*azure_files(platform, mine), *identity_files(platform)]
         self.result.documents.sort(key=lambda document: document.path)
         return self.result
 
@@ -203,6 +209,10 @@ class _Renderer:
             self._monitoring(platform, platform.watch)
             namespace = platform.watch.namespace
             parts.append(application(platform, "monitoring", platform.source, namespace, prune_last=True))
+        if platform.reconciler:
+            self._reconciler(platform, platform.reconciler)
+            namespace = platform.reconciler.namespace
+            parts.append(application(platform, "reconciler", platform.source, namespace, prune_last=True))
         self._gitops(platform, [*parts, *models])
 
     def _namespaces(self, platform: Platform) -> None:
@@ -225,6 +235,12 @@ class _Renderer:
         values = {"c": platform, "resources": sorted(files)}
         path = "monitoring/kustomization.yaml"
         self._add(platform.name, path, platform.source, "monitoring/kustomization.yaml.j2", values)
+
+    def _reconciler(self, platform: Platform, view: ReconcilerView) -> None:
+        values = {"c": platform, "kubernetes": self.kubernetes[platform.name]}
+        files = ["kustomization.yaml", *(["configmap.yaml"] if view.prices else [])]
+        for file in files:
+            self._add(platform.name, f"reconciler/{file}", platform.source, f"reconciler/{file}.j2", values)
 
     def _policies(self, platform: Platform, limits: dict[str, str]) -> None:
         """The parameters, and an overlay over the hand-written policies that says what breaking one leads to."""

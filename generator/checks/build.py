@@ -24,7 +24,7 @@ from generator.document import Document
 from generator.finding import CannotRunError, Finding, Place
 from generator.repository import Repository
 
-PLATFORM = ("gateway", "gitops", "monitoring", "namespaces", "policies")
+PLATFORM = ("gateway", "gitops", "monitoring", "namespaces", "policies", "reconciler")
 """Units with a hand-written base: only the build shows their objects."""
 FAILED = "build/failed"
 ALSO = {"policies": ("policies",)}

@@ -20,6 +20,7 @@ IMAGE_DIGEST = r"^[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+@s
 QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
 SIZE = r"^([1-9][0-9]*(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)|[1-9][0-9]{6,})$"
 DURATION = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
+TIMEOUT = r"^([0-9]{1,5}[hms]){1,3}$"
 HUB_REPOSITORY = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
 UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 MODEL_IN_NAMESPACE = r"^[a-z]([-a-z0-9]*[a-z0-9])?/[a-z]([-a-z0-9]*[a-z0-9])?$"
@@ -35,6 +36,16 @@ LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 VM_SIZE = r"^[A-Za-z0-9_]+$"
 IMAGE_TAG = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,100}$"
 FLAG_NAME = r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$"
+NODE_TAINT = (
+    r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+    r"(=([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?)?:(NoSchedule|PreferNoSchedule|NoExecute)$"
+)
+SUBNET_ID = (
+    r"^/subscriptions/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/resourceGroups/[A-Za-z0-9._()-]+"
+    r"/providers/Microsoft\.Network/virtualNetworks/[A-Za-z0-9._-]+/subnets/[A-Za-z0-9._-]+$"
+)
+TAG_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+TAG_VALUE = r"^[A-Za-z0-9]([A-Za-z0-9 ._:@/+-]*[A-Za-z0-9])?$"
 CIDR = r"^[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}$"
 VERSION = r"^[0-9]+\.[0-9]+\.[0-9]+$"
 KUBERNETES_MINOR = r"^1\.[0-9]{2}$"
@@ -55,6 +66,7 @@ EXPLANATIONS = {
     QUANTITY: "must be a Kubernetes quantity such as `500m`, `4` or `16Gi`",
     SIZE: "must be a size in bytes, such as `16Gi`",
     DURATION: "must be a duration such as `120s` or `2m30s`",
+    TIMEOUT: "must be a duration in whole seconds such as `15m` or `1h30m`",
     HUB_REPOSITORY: "must be a hub repository in the form `organisation/name`",
     UUID: "must be a UUID in lower case",
     MODEL_IN_NAMESPACE: "must be a namespace and a model, such as `chat/phi-4-mini`",
@@ -70,6 +82,11 @@ EXPLANATIONS = {
     VM_SIZE: "must be an Azure VM size such as `Standard_NC24ads_A100_v4`",
     IMAGE_TAG: "must be an image tag",
     FLAG_NAME: "must be an engine flag without its leading dashes, such as `max-num-seqs`",
+    NODE_TAINT: "must be a taint such as `sku=gpu:NoSchedule`",
+    SUBNET_ID: "must be the resource id of a subnet: `/subscriptions/ID/resourceGroups/NAME/providers/"
+    "Microsoft.Network/virtualNetworks/NAME/subnets/NAME`",
+    TAG_NAME: "must be the name of an Azure tag: letters, digits, `.`, `_` and `-`",
+    TAG_VALUE: "must be the value of an Azure tag: letters, digits, spaces and `._:@/+-`",
     CIDR: "must be an IPv4 range such as `10.0.0.0/8`",
     VERSION: "must be a release such as `0.12.0`",
     KUBERNETES_MINOR: 'must be a Kubernetes minor in quotes, such as `"1.34"`',
@@ -97,6 +114,7 @@ ImageTag = Annotated[str, text(IMAGE_TAG)]
 Quantity = Annotated[str, text(QUANTITY)]
 Size = Annotated[str, text(SIZE)]
 Duration = Annotated[str, text(DURATION)]
+Timeout = Annotated[str, text(TIMEOUT)]
 HubRepository = Annotated[str, text(HUB_REPOSITORY, 200)]
 Uuid = Annotated[str, text(UUID)]
 ModelInNamespace = Annotated[str, text(MODEL_IN_NAMESPACE, 127)]
@@ -111,6 +129,10 @@ LabelText = Annotated[str, text(LABEL_TEXT, 63)]
 LabelValue = Annotated[str, text(LABEL_VALUE, 63)]
 VmSize = Annotated[str, text(VM_SIZE, 60)]
 FlagName = Annotated[str, text(FLAG_NAME, 80)]
+NodeTaint = Annotated[str, text(NODE_TAINT, 400)]
+SubnetId = Annotated[str, text(SUBNET_ID, 400)]
+TagName = Annotated[str, text(TAG_NAME, 200)]
+TagValue = Annotated[str, text(TAG_VALUE, 200)]
 Cidr = Annotated[str, text(CIDR)]
 Version = Annotated[str, text(VERSION)]
 KubernetesMinor = Annotated[str, text(KUBERNETES_MINOR)]

@@ -30,6 +30,10 @@ from generator.model.base import (
     Words,
     only_one,
 )
+from generator.model.reconciler import Reconciler
+
+AKS_NODE_POOLS = 100
+"""What AKS allows in a cluster."""
 
 
 class Azure(Strict):
@@ -184,6 +188,7 @@ class Images(Strict):
 
     inference_cpu: ImageDigest
     inference_gpu: ImageDigest
+    reconciler: ImageDigest | None = Field(None, description="Needed where `kaito.provisioner` is `kaitops`")
     state_metrics: ImageDigest | None = Field(
         None, description="kube-state-metrics, which we run over KAITO's objects; without it their alerts are left out"
     )
@@ -195,7 +200,9 @@ class ClusterQuota(Strict):
     gpus: dict[Name, Annotated[int, Field(strict=True, ge=0)]] = Field(
         default_factory=dict, description="GPUs per family, as `catalog/facts/skus.yaml` names it"
     )
-    node_pools: Annotated[int, Field(strict=True, ge=1, le=100)] = 100
+    node_pools: Annotated[int, Field(strict=True, ge=1, le=AKS_NODE_POOLS)] = Field(
+        AKS_NODE_POOLS, description="Node pools that entries may take, one for each node; AKS allows 100 of all kinds"
+    )
     usd_per_hour: PositiveFloat | None = None
 
 
@@ -206,6 +213,7 @@ class ClusterSpec(Strict):
     azure: Azure
     kubernetes: KubernetesMinor
     kaito: Kaito
+    reconciler: Reconciler | None = Field(None, description="Our reconciler of node pools")
     operators: Operators = Operators.model_construct()
     namespaces: dict[DnsLabel, Namespace] = Field(min_length=1)
     gitops: GitOps

@@ -14,6 +14,7 @@ from generator.resolve.context import Context, Facts, Findings
 from generator.resolve.limits import policy_limits
 from generator.resolve.model import TUNED, resolve_model
 from generator.resolve.rag import resolve_rag
+from generator.resolve.reconciler import known_prices
 from generator.resolve.routing import route_clashes
 from generator.resolve.tuning import resolve_tuning
 from generator.words import did_you_mean
@@ -31,6 +32,8 @@ class Resolution:
     findings: list[Finding] = field(default_factory=list)
     limits: dict[str, dict[str, str]] = field(default_factory=dict)
     """Name of a cluster → what its policies are measured with."""
+    prices: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Name of a cluster → USD per hour of its sizes."""
 
 
 def resolve(catalog: Catalog, facts: Facts) -> Resolution:
@@ -40,6 +43,7 @@ def resolve(catalog: Catalog, facts: Facts) -> Resolution:
     for cluster in _sorted(catalog.clusters):
         check_cluster(Context(cluster, cluster, catalog, facts, found))
         result.limits[cluster.name] = policy_limits(cluster.value.spec, facts.skus)
+        result.prices[cluster.name] = known_prices(cluster.value.spec, facts.skus)
     for tuning in _contexts(catalog, facts, found, catalog.tunings):
         if not tuning.entry.value.spec.retired:
             result.tunings.append(resolve_tuning(tuning))

@@ -4,8 +4,10 @@ from ipaddress import IPv4Network
 
 from generator.facts import release_order
 from generator.model import Cluster
+from generator.model.cluster import ClusterSpec
 from generator.resolve.context import Context
 from generator.resolve.placeholders import is_placeholder
+from generator.resolve.reconciler import NAMESPACE as RECONCILER
 from generator.resolve.requirements import check_plain
 from generator.words import did_you_mean
 
@@ -22,6 +24,7 @@ def check_cluster(context: Context[Cluster]) -> None:
         _exposure,
         _placeholders,
         _kaito,
+        _reconciler,
         _skus,
         _quota,
         _secrets,
@@ -63,6 +66,7 @@ def _placeholders(context: Context[Cluster]) -> None:
             (("azure", name), value)
             for name, value in (("subscription", spec.azure.subscription), ("tenant", spec.azure.tenant))
         ),
+        *_of_reconciler(spec),
         *((("identities", name), value) for name, value in spec.identities.items()),
     ]
     held = [(where, value) for where, value in found if is_placeholder(value)]
@@ -81,8 +85,17 @@ def _placeholders(context: Context[Cluster]) -> None:
 
 def _images(context: Context[Cluster]) -> list[tuple[str, str]]:
     images = context.spec_of_cluster.images
-    state = [("stateMetrics", images.state_metrics)] if images.state_metrics else []
-    return [("inferenceCpu", images.inference_cpu), ("inferenceGpu", images.inference_gpu), *state]
+    known = {
+        "inferenceCpu": images.inference_cpu,
+        "inferenceGpu": images.inference_gpu,
+        "reconciler": images.reconciler,
+        "stateMetrics": images.state_metrics,
+    }
+    return [(name, image) for name, image in known.items() if image]
+
+
+def _of_reconciler(spec: ClusterSpec) -> list[tuple[tuple[str, str], str]]:
+    return [(("reconciler", "clientId"), spec.reconciler.client_id)] if spec.reconciler else []
 
 
 def _kaito(context: Context[Cluster]) -> None:
@@ -101,6 +114,22 @@ def _kaito(context: Context[Cluster]) -> None:
         message = f"KAITO {kaito.version} is newer than {releases.newest}, the newest that the facts know"
         hint = "update `catalog/facts/kaito.yaml`"
         context.say("catalog/kaito-version", message, "kaito", "version", hint=hint, warning=True)
+
+
+def _reconciler(context: Context[Cluster]) -> None:
+    """Either it makes the nodes, and then all of it is there, or somebody else does."""
+    spec = context.spec_of_cluster
+    parts = {"reconciler": spec.reconciler, "images.reconciler": spec.images.reconciler}
+    missing = [name for name, part in parts.items() if part is None]
+    provisioner = spec.kaito.provisioner
+    if provisioner == "kaitops" and missing:
+        spelled = " and ".join(f"`{name}`" for name in missing)
+        message = f"our reconciler makes the nodes here, and cannot without {spelled}"
+        hint = "`docs/reconciler.md` says how to get it; or set `provisioner` to who else makes them"
+        context.say("catalog/reconciler", message, "kaito", hint=hint)
+    elif provisioner != "kaitops" and spec.reconciler:
+        message = f"`kaito.provisioner` is `{provisioner}`: our reconciler does not run here"
+        context.say("catalog/reconciler", message, "reconciler", hint="delete `reconciler`")
 
 
 def _skus(context: Context[Cluster]) -> None:
@@ -139,6 +168,7 @@ def _namespaces(context: Context[Cluster]) -> None:
     """A namespace of models is closed to everybody but their clients: whatever else lives there would be cut off."""
     spec = context.spec_of_cluster
     taken = dict.fromkeys(SYSTEM_NAMESPACES, "Kubernetes' own") | {spec.gitops.namespace: "Argo CD's"}
+    taken |= {RECONCILER: "the reconciler's"} if spec.reconciler else {}
     if spec.monitoring.flavor == "prometheus-operator":
         taken |= {spec.monitoring.namespace: "the scraper's"}
     if spec.gateway.namespace in taken:

@@ -1,6 +1,6 @@
 """A `Cluster` becomes what its platform units show: namespaces, the gateway, what watches, and the GitOps engine."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from generator import yamlout
@@ -8,14 +8,17 @@ from generator.load import Entry
 from generator.model import Cluster
 from generator.model.cluster import ClusterSpec, Namespace
 from generator.monitoring.library import Library
+from generator.resolve.reconciler import ReconcilerView, build_reconciler
 from generator.resolve.routing import GATEWAY
-from generator.resolve.watch import WatchView, build_watch
+from generator.resolve.watch import WatchView, build_watch, cluster_resource
 
 POLICIES = "kaitops-policies"
 """Namespace and name of the policies' parameters; the bindings in `policies/` name it."""
 RBAC = "rbac.authorization.k8s.io"
+RIGHTS = ("ClusterRole", "ClusterRoleBinding")
+EVENTS = "default"
+"""Where Kubernetes keeps the events of what lives in no namespace."""
 STATE_METRICS = "kaito-state-metrics"
-IN_CLUSTER = "https://kubernetes.default.svc"
 CLUSTER_KINDS = (
     ("", "Namespace"),
     ("", "PersistentVolume"),
@@ -78,6 +81,9 @@ class Platform:
 
     name: str
     source: str
+    resource: str
+    """ARM id of the AKS cluster."""
+    region: str
     kubernetes: str
     labels: dict[str, str]
     autoscaler: bool
@@ -87,37 +93,23 @@ class Platform:
     gitops: GitOpsView
     watch: WatchView | None
     """None where nobody wrote rules or dashboards."""
+    reconciler: ReconcilerView | None
+    """None where somebody else makes the nodes."""
     enforcement: str
     """A JSON patch on every policy's binding, as text."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Application:
-    """One unit as Argo CD sees it."""
-
-    name: str
-    source: str
-    argocd: str
-    labels: dict[str, str]
-    wave: str
-    project: str
-    repo: str
-    revision: str
-    path: str
-    generate_paths: str
-    server: str
-    namespace: str
-    options: tuple[str, ...]
-    cascade: bool
-    """Whether its objects go with it. A model's do, or its GPUs would stay; a platform part's never by accident."""
-
-
-def build_platform(entry: Entry[Cluster], library: Library | None = None) -> Platform:
+def build_platform(
+    entry: Entry[Cluster], library: Library | None = None, prices: Mapping[str, float] | None = None
+) -> Platform:
     spec = entry.value.spec
+    reconciler = build_reconciler(spec, _scraper(spec), prices or {})
     watch = build_watch(spec, library) if library and (library.groups or library.dashboards) else None
     return Platform(
         name=entry.name,
         source=entry.file.name,
+        resource=cluster_resource(spec),
+        region=spec.azure.region,
         kubernetes=spec.kubernetes,
         labels=LABELS,
         autoscaler=spec.operators.keda == "present",
@@ -131,11 +123,22 @@ def build_platform(entry: Entry[Cluster], library: Library | None = None) -> Pla
             repo=spec.gitops.repo,
             revision=spec.gitops.revision,
             server=spec.gitops.server,
-            namespaces=tuple(sorted({*spec.namespaces, spec.gateway.namespace, POLICIES, *_watched_from(watch)})),
-            cluster_kinds=tuple(_cluster_kinds(watch)),
+            namespaces=tuple(
+                sorted(
+                    {
+                        *spec.namespaces,
+                        spec.gateway.namespace,
+                        POLICIES,
+                        *_watched_from(watch),
+                        *_ruled_from(reconciler),
+                    }
+                )
+            ),
+            cluster_kinds=tuple(_cluster_kinds(watch, reconciler)),
         ),
         enforcement=_enforcement(spec.policies),
         watch=watch,
+        reconciler=reconciler,
     )
 
 
@@ -143,15 +146,26 @@ def _watched_from(watch: WatchView | None) -> tuple[str, ...]:
     return (watch.namespace,) if watch else ()
 
 
-def _cluster_kinds(watch: WatchView | None) -> Iterator[tuple[str, str, str]]:
+def _ruled_from(reconciler: ReconcilerView | None) -> tuple[str, ...]:
+    """Its own namespace, and that of the events that it may write: those of objects without a namespace."""
+    return (reconciler.namespace, EVENTS) if reconciler else ()
+
+
+def _cluster_kinds(watch: WatchView | None, reconciler: ReconcilerView | None) -> Iterator[tuple[str, str, str]]:
     """Rights over the whole cluster by one name alone: any other would let each commit give itself all of them."""
     yield from ((group, kind, "") for group, kind in CLUSTER_KINDS)
     if watch and watch.state_image:
-        yield from ((RBAC, kind, STATE_METRICS) for kind in ("ClusterRole", "ClusterRoleBinding"))
+        yield from ((RBAC, kind, STATE_METRICS) for kind in RIGHTS)
+    if reconciler:
+        yield from ((RBAC, kind, reconciler.name) for kind in RIGHTS)
+
+
+def _scraper(spec: ClusterSpec) -> str:
+    """The namespace that scrapes come from."""
+    return AZURE_SCRAPER if spec.monitoring.flavor == "azure-managed" else spec.monitoring.namespace
 
 
 def _namespace(spec: ClusterSpec, name: str, namespace: Namespace) -> NamespaceView:
-    scraper = AZURE_SCRAPER if spec.monitoring.flavor == "azure-managed" else spec.monitoring.namespace
     cost_center = {"kaitops.dev/cost-center": namespace.cost_center} if namespace.cost_center else {}
     return NamespaceView(
         name=name,
@@ -166,7 +180,7 @@ def _namespace(spec: ClusterSpec, name: str, namespace: Namespace) -> NamespaceV
         persistent_volume_claims=namespace.quota.persistent_volume_claims,
         load_balancers=namespace.quota.load_balancers,
         gateway_patch=_peer_patch(spec.gateway.namespace),
-        monitoring_patch=_peer_patch(scraper),
+        monitoring_patch=_peer_patch(_scraper(spec)),
     )
 
 
@@ -217,59 +231,3 @@ def _gateway_patches(spec: ClusterSpec) -> tuple[Patch, ...]:
         change = [{"op": "replace", "path": "/spec/jwtRules/0", "value": rule}]
         patches.append(Patch(kind="RequestAuthentication", name=GATEWAY, text=yamlout.dump(change)))
     return tuple(patches)
-
-
-WAVES = {"gitops": "-30", "namespaces": "-20", "policies": "-15", "gateway": "-10", "monitoring": "-10"}
-"""The order in which the root creates the platform's Applications; models come after all of them."""
-
-
-def application(platform: Platform, unit: str, source: str, namespace: str, *, prune_last: bool) -> Application:
-    """The Argo CD Application of one unit.
-
-    Args:
-        platform: The cluster.
-        unit: Folder of the unit below the cluster's.
-        source: Catalog file that the unit comes from.
-        namespace: Where the unit's objects go.
-        prune_last: Whether old objects wait until the new ones are healthy.
-    """
-    gitops = platform.gitops
-    path = f"clusters/{platform.name}/{unit}"
-    platform_part = unit in WAVES
-    return Application(
-        name=f"{platform.name}-{unit}",
-        source=source,
-        argocd=gitops.namespace,
-        labels={**platform.labels, "kaitops.dev/cluster": platform.name, "kaitops.dev/unit": unit},
-        wave=WAVES.get(unit, "0"),
-        project=gitops.root_project if unit == "gitops" else gitops.project,
-        repo=gitops.repo,
-        revision=gitops.revision,
-        path=path,
-        cascade=not platform_part,
-        generate_paths=_generate_paths(unit),
-        server=IN_CLUSTER if unit == "gitops" else gitops.server,
-        namespace=gitops.namespace if unit == "gitops" else namespace,
-        options=_options(unit, prune_last=prune_last),
-    )
-
-
-def _options(unit: str, *, prune_last: bool) -> tuple[str, ...]:
-    """How Argo CD syncs one unit.
-
-    Only the root, which may hold hundreds of Applications and waits for none, applies no more than what differs. A
-    retry of anything else must wait again for what the try before has applied: a revision that is there and Degraded
-    does not differ, so that the retry would go on to the Service and prune the revision that serves.
-    """
-    return (
-        *(("ApplyOutOfSyncOnly=true",) if unit == "gitops" else ()),
-        "RespectIgnoreDifferences=true",
-        *(("PruneLast=true",) if prune_last else ()),
-    )
-
-
-def _generate_paths(unit: str) -> str:
-    """What a unit is made of, so that Argo CD draws it anew for no other change."""
-    if unit == "policies":
-        return ".;/policies"
-    return ".;/clusters/base;/clusters/components" if unit in WAVES else "."

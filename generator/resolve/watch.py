@@ -12,6 +12,8 @@ from generator.monitoring.library import Library
 from generator.monitoring.metrics import Series
 from generator.monitoring.rules import Group, Rule
 from generator.monitoring.select import recorded_by, select_groups, select_panels
+from generator.resolve.reconciler import NAME as RECONCILER
+from generator.resolve.reconciler import NAMESPACE as RECONCILER_NAMESPACE
 from generator.resolve.routing import GATEWAY
 
 RUNBOOK = "docs/runbook.md"
@@ -81,7 +83,7 @@ def build_watch(spec: ClusterSpec, library: Library) -> WatchView:
         state_image=image,
         state_digest=digest,
         default_groups=series.rule_groups,
-        target=Target(cluster=spec.azure.cluster, resource=_resource(spec), region=spec.azure.region),
+        target=Target(cluster=spec.azure.cluster, resource=cluster_resource(spec), region=spec.azure.region),
     )
 
 
@@ -118,7 +120,8 @@ def runbook_page(spec: ClusterSpec) -> str:
     return f"{page}/blob/{spec.gitops.revision}/{RUNBOOK}"
 
 
-def _resource(spec: ClusterSpec) -> str:
+def cluster_resource(spec: ClusterSpec) -> str:
+    """ARM id of the AKS cluster."""
     azure = spec.azure
     group = f"/subscriptions/{azure.subscription}/resourceGroups/{azure.resource_group}"
     return f"{group}/providers/Microsoft.ContainerService/managedClusters/{azure.cluster}"
@@ -147,8 +150,8 @@ def _scrapes(spec: ClusterSpec, series: Series) -> Iterator[Scrape]:
         ),
         Scrape(
             component="reconciler",
-            namespaces=(),
-            labels={"app.kubernetes.io/name": "kaitops-reconciler"},
+            namespaces=(RECONCILER_NAMESPACE,),
+            labels={"app.kubernetes.io/name": RECONCILER},
             port=8080,
             path="/metrics",
         ),

@@ -147,7 +147,11 @@ def test_without_the_exporter_no_alert_waits_for_it(workshop: Repository) -> Non
 
 
 def test_without_our_reconciler_nobody_is_told_that_it_is_down(workshop: Repository) -> None:
-    compiled = change(workshop, "dev", lambda spec: spec["kaito"].update(provisioner="gpu-provisioner"))
+    def to_another(spec: dict[str, Any]) -> None:
+        spec["kaito"]["provisioner"] = "gpu-provisioner"
+        del spec["reconciler"]
+
+    compiled = change(workshop, "dev", to_another)
     kept = names(compiled, "dev")
     assert not {name for name in kept if name.startswith(("Reconciler", "Orphan", "Azure", "NodePool"))}
     assert {"NodeClaimNotReady", "ModelDown"} <= kept
@@ -159,7 +163,7 @@ def test_without_the_image_of_state_metrics_neither_it_nor_its_alerts_are_render
     assert compiled.rendering is not None
     unit = compiled.rendering.tree["clusters/dev/monitoring/kustomization.yaml"]
     assert "state" not in unit
-    assert "ClusterRole" not in compiled.rendering.tree["clusters/dev/gitops/appproject-kaitops-dev.yaml"]
+    assert "kaito-state-metrics" not in compiled.rendering.tree["clusters/dev/gitops/appproject-kaitops-dev.yaml"]
 
 
 def test_the_add_on_gets_the_names_that_its_engine_still_has(workshop: Repository) -> None:
@@ -168,6 +172,7 @@ def test_the_add_on_gets_the_names_that_its_engine_still_has(workshop: Repositor
     def to_addon(spec: dict[str, Any]) -> None:
         spec["kaito"] = {"install": "addon", "version": "0.6.0", "provisioner": "gpu-provisioner"}
         spec["operators"] |= {"ragengine": "absent", "keda": "absent"}
+        del spec["reconciler"]
 
     for path in (workshop.root / "catalog" / "models").glob("*.yaml"):
         if path.stem != "phi-3-adapter":
