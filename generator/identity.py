@@ -29,7 +29,7 @@ ACTIONS = (
 JOIN = "Microsoft.Network/virtualNetworks/subnets/join/action"
 """Azure asks for it of whoever names a subnet in a node pool."""
 IDENTITY = "Microsoft.ManagedIdentity/userAssignedIdentities"
-IDENTITY_API = "2023-01-31"
+IDENTITY_API = "2024-11-30"
 AUTHORIZATION_API = "2022-04-01"
 DEPLOYMENT_API = "2022-09-01"
 PRINCIPAL = "[reference('identity').principalId]"

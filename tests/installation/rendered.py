@@ -1,0 +1,36 @@
+"""The committed unit `reconciler` of a cluster as kustomize builds it: what is really rolled out."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from generator.checks.build import build_units
+from generator.repository import Repository
+
+ROOT = Path(__file__).parents[2]
+Object = dict[str, Any]
+Key = tuple[str, str, str]
+"""Kind, namespace (empty for none) and name."""
+NAMESPACE, NAME = "kaitops-system", "kaitops-reconciler"
+ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{NAME}"
+
+
+@cache
+def rendered_objects(cluster: str) -> dict[Key, Object]:
+    """In the order in which kustomize writes them: what others need comes first."""
+    (built,) = build_units(Repository(ROOT), [f"clusters/{cluster}/reconciler"])
+    assert not built.error
+    return {
+        (body["kind"], body["metadata"].get("namespace", ""), body["metadata"]["name"]): body for body in built.objects
+    }
+
+
+def container(cluster: str) -> Object:
+    (found,) = rendered_objects(cluster)["Deployment", NAMESPACE, NAME]["spec"]["template"]["spec"]["containers"]
+    body: Object = found
+    return body
+
+
+def environment(cluster: str) -> dict[str, str]:
+    """The variables that the pod starts with."""
+    return {each["name"]: each["value"] for each in container(cluster)["env"]}
