@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from http.client import HTTPException
@@ -45,8 +45,9 @@ class StartError(Exception):
 class ApiServer:
     """One API server with its etcd; `start` may follow `kill` and finds the data of before."""
 
-    def __init__(self, folder: Path, *, etcd_port: int, port: int) -> None:
+    def __init__(self, folder: Path, *, etcd_port: int, port: int, flags: Sequence[str] = ()) -> None:
         self.folder = folder
+        self._flags = flags
         self.url = f"https://127.0.0.1:{port}"
         self.tokens = {user: secrets.token_hex(16) for user in GROUPS}
         self._etcd_url = f"http://127.0.0.1:{etcd_port}"
@@ -162,6 +163,7 @@ class ApiServer:
             # It waits for a default service account in each namespace, which no controller makes here.
             "--disable-admission-plugins=ServiceAccount",
             "--endpoint-reconciler-type=none",
+            *self._flags,
         ]
 
     def _wait(self) -> None:
@@ -186,19 +188,21 @@ class ApiServer:
 
 
 @contextmanager
-def running_api_server() -> Iterator[ApiServer]:
-    """A server of its own, with an empty etcd, that ends with the block."""
-    server = _started()
+def running_api_server(*flags: str) -> Iterator[ApiServer]:
+    """A server of its own, with an empty etcd and perhaps more flags, that ends with the block."""
+    server = _started(flags)
     try:
         yield server
     finally:
         server.stop()
 
 
-def _started() -> ApiServer:
+def _started(flags: Sequence[str]) -> ApiServer:
     for attempt in range(1, ATTEMPTS + 1):
         etcd_port, port = _free_ports(2)
-        server = ApiServer(Path(tempfile.mkdtemp(prefix="kaitops-apiserver-")), etcd_port=etcd_port, port=port)
+        server = ApiServer(
+            Path(tempfile.mkdtemp(prefix="kaitops-apiserver-")), etcd_port=etcd_port, port=port, flags=flags
+        )
         try:
             server.start()
         except BaseException as error:

@@ -12,22 +12,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
-from tests.apiserver import GUEST, Api, ApiServer, load_definitions
+from tests.apiserver import Api, ApiServer, load_definitions
 from tests.apiserver.client import RefusedError
+from tests.installation.rendered import kubeconfig, rendered_objects
 from tools.distill.sources import definitions, fetch
 
 ROOT = Path(__file__).parents[2]
-RBAC = Path(__file__).parent / "rbac.yaml"
 SECONDS = 120.0
 
 
 def prepare(server: ApiServer) -> Api:
-    """The NodeClaim definition of the pinned Karpenter, and the reconciler's rights."""
+    """The NodeClaim definition of the pinned Karpenter, and the unit that is rolled out: the reconciler's rights."""
     api = server.api()
     load_definitions(api, [crd for crd, _ in definitions(fetch()) if crd["spec"]["names"]["kind"] == "NodeClaim"])
-    for body in yaml.safe_load_all(RBAC.read_text()):
+    for body in rendered_objects("dev").values():
         api.apply(body)
     return api
 
@@ -40,7 +38,7 @@ class Reconciler:
     ) -> None:
         self.log = log
         # The simulated machines write Nodes, which is no right of a reconciler: they sign in for themselves.
-        command = [sys.executable, "-m", "reconciler", "run", f"--kubeconfig={server.kubeconfig}", f"--context={GUEST}"]
+        command = [sys.executable, "-m", "reconciler", "run", f"--kubeconfig={kubeconfig(server)}"]
         command += [f"--simulated-kubeconfig={server.kubeconfig}"]
         ports = ["--metrics-port=0", "--health-port=0", "--bind=127.0.0.1"]
         with log.open("ab") as file:
