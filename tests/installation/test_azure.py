@@ -173,6 +173,7 @@ def test_the_committed_template_speaks_of_the_pod_that_is_rolled_out(fleet: Comp
     ]
     found = document.body["resources"]
     spec = fleet.catalog.clusters[cluster].value.spec
+    assert spec.reconciler is not None
     account = rendered_objects(cluster)["ServiceAccount", "kaitops-system", "kaitops-reconciler"]
     pod = rendered_objects(cluster)["Deployment", "kaitops-system", "kaitops-reconciler"]["spec"]["template"]
     credential = found["federatedCredential"]["properties"]
