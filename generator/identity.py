@@ -149,8 +149,8 @@ def _role_name(cluster: str) -> str:
 
 
 def _role_id(cluster: str) -> str:
-    subscription = "/".join(cluster.split("/")[:3])
-    return f"{subscription}/providers/Microsoft.Authorization/roleDefinitions/{_role_name(cluster)}"
+    """Where the deployment makes it: in the cluster's resource group."""
+    return f"{_group(cluster)}/providers/Microsoft.Authorization/roleDefinitions/{_role_name(cluster)}"
 
 
 def _group(resource: str) -> str:

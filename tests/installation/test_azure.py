@@ -116,7 +116,9 @@ def test_it_is_assigned_on_the_cluster_alone_and_to_the_identity_that_the_templa
     assignment = found["assignment"]
     assert assignment["scope"] == CLUSTER
     assert assignment["properties"]["principalId"] == "[reference('identity').principalId]"
-    assert assignment["properties"]["roleDefinitionId"].endswith(f"/{found['role']['name']}")
+    group, name = CLUSTER.partition("/providers/")[0], found["role"]["name"]
+    place = f"{group}/providers/Microsoft.Authorization/roleDefinitions/{name}"
+    assert assignment["properties"]["roleDefinitionId"] == place
     assert found["role"]["properties"]["assignableScopes"] == [CLUSTER.partition("/providers/")[0]]
     assert "subnetAssignment" not in found
 
