@@ -70,7 +70,7 @@ def _namespaces(cluster: Entry[Cluster], taken: Usage) -> Iterator[Finding]:
 
 def _node_pools(cluster: Entry[Cluster], taken: Usage) -> Iterator[Finding]:
     hint = "each node of an entry is a pool; use larger sizes, `provisioner: karpenter`, or another cluster"
-    most = cluster.value.spec.quota.node_pools
+    most = cluster.value.spec.node_pools
     yield from _levels(
         cluster, Limit("budget/node-pools", ("quota", "nodePools"), "node pools", most, hint), taken.node_pools()
     )

@@ -233,6 +233,12 @@ class ClusterSpec(Strict):
     policies: Literal["Warn", "Deny"] = Field("Deny", description="What breaking a policy of `policies/` leads to")
     images: Images
 
+    @property
+    def node_pools(self) -> int:
+        """What entries may take at most: of those that AKS allows, our reconciler keeps some for others."""
+        kept = self.reconciler.pool_reserve if self.reconciler else 0
+        return min(self.quota.node_pools, AKS_NODE_POOLS - kept)
+
 
 class Cluster(EntryBase):
     kind: Literal["Cluster"]

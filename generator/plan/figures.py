@@ -64,7 +64,7 @@ def amounts(
 
     rows = [row(f"{family} GPUs", _gpus_of(family), quota.gpus.get(family)) for family in families]
     if cluster.kaito.provisioner in POOLED:
-        rows.append(row("node pools", lambda one: float(one.nodes), quota.node_pools))
+        rows.append(row("node pools", lambda one: float(one.nodes), cluster.node_pools))
     rows.append(row("USD per hour", lambda one: one.usd or 0.0, quota.usd_per_hour))
     return tuple(rows)
 

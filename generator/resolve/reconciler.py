@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from generator import yamlout
-from generator.model.cluster import AKS_NODE_POOLS, ClusterSpec
+from generator.model.cluster import ClusterSpec
 from generator.model.reconciler import Nodes, Reconciler
 from generator.skus import Skus
 
@@ -90,7 +90,6 @@ def _prices(prices: Mapping[str, float]) -> Prices | None:
 
 def _environment(spec: ClusterSpec, ours: Reconciler, prices: Prices | None) -> dict[str, str]:
     azure = spec.azure
-    limit = min(AKS_NODE_POOLS, spec.quota.node_pools + ours.pool_reserve)
     where = {
         "subscription_id": azure.subscription,
         "resource_group": azure.resource_group,
@@ -98,7 +97,7 @@ def _environment(spec: ClusterSpec, ours: Reconciler, prices: Prices | None) -> 
         "location": azure.region,
         "lease_namespace": NAMESPACE,
         "lease_name": NAME,
-        "pool_limit": str(limit),
+        "pool_limit": str(spec.node_pools + ours.pool_reserve),
         "pool_reserve": str(ours.pool_reserve),
         "prices": f"{PRICES_FOLDER}/{PRICES_FILE}" if prices else "",
     }

@@ -58,7 +58,8 @@ def _with_room(spec: Spec) -> Spec:
     Karpenter provisions: AKS ends at 100 node pools, which a fleet of a pool per replica would exceed.
     """
     quota = {"gpus": 100_000, "persistentVolumeClaims": 10_000}
-    return spec | {
+    others = {key: value for key, value in spec.items() if key != "reconciler"}
+    return others | {
         "kaito": spec["kaito"] | {"provisioner": "karpenter"},
         "namespaces": {owner: {"owners": [owner], "costCenter": owner, "quota": quota} for owner in OWNERS},
         "secrets": {"external": {"name": "models-vault"}},

@@ -128,6 +128,9 @@ def test_prices_that_are_missing_or_old_are_said(workshop: Repository) -> None:
 
 
 def test_karpenter_makes_no_pool_of_each_node(workshop: Repository) -> None:
+    ours = "    clientId: 00000000-0000-0000-0000-000000000000\n"
     edit(workshop, PROD, "provisioner: kaitops", "provisioner: karpenter")
+    edit(workshop, PROD, "  reconciler:\n", "")
+    edit(workshop, PROD, ours, "")
     edit(workshop, PROD, "nodePools: 60", "nodePools: 1")
     assert loud(found(workshop)) == []
