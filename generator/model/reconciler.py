@@ -28,18 +28,26 @@ OWN_TAGS = "kaitops-"
 class Nodes(Strict):
     """The nodes that it makes, where a NodeClaim leaves it open."""
 
-    capacity_type: Literal["on-demand", "spot"] | None = None
+    capacity_type: Literal["on-demand", "spot"] | None = Field(
+        None, description="How they are paid for; Azure may take a spot node away at any time"
+    )
     spot_max_price: PositiveFloat | None = Field(
         None, description="USD per hour for a spot node; left out: up to the on-demand price"
     )
-    zones: tuple[Literal["1", "2", "3"], ...] = ()
+    zones: tuple[Literal["1", "2", "3"], ...] = Field((), description="Left out: wherever Azure has the size")
     subnet: SubnetId | None = Field(
         None, description="Resource id of their subnet; needed where the cluster is in a network of your own"
     )
-    os_sku: Literal["Ubuntu", "Ubuntu2204", "Ubuntu2404", "AzureLinux", "AzureLinux3"] | None = None
-    os_disk_type: Literal["Managed", "Ephemeral"] | None = None
+    os_sku: Literal["Ubuntu", "Ubuntu2204", "Ubuntu2404", "AzureLinux", "AzureLinux3"] | None = Field(
+        None, description="For claims without KAITO's annotation"
+    )
+    os_disk_type: Literal["Managed", "Ephemeral"] | None = Field(
+        None, description="`Ephemeral`: on the machine's own disk, which must be large enough"
+    )
     os_disk_gib: PositiveInt | None = Field(None, description="Disk of claims that request no storage")
-    gpu_driver: Literal["Install", "None"] | None = None
+    gpu_driver: Literal["Install", "None"] | None = Field(
+        None, description="`None`: whoever runs the cluster brings the driver"
+    )
     tags: dict[TagName, TagValue] = Field(default_factory=dict, description="Azure tags of each node pool")
     taints: tuple[NodeTaint, ...] = Field((), description="Taints besides those that KAITO asks for")
 
