@@ -76,6 +76,8 @@ def test_the_last_stage_runs_nothing_as_root_and_holds_no_installer_of_ours() ->
     assert stage.index(Instruction("USER", user)) < stage.index(
         Instruction("ENTRYPOINT", named("ENTRYPOINT", stage)[0])
     )
+    (environment,) = named("ENV", stage)
+    assert "HOME=/" in shlex.split(environment)  # a user by number has none, and a library that asks ends the start
     (venv,) = [run for run in named("RUN") if " venv " in run]
     assert "--without-pip" in venv
 
