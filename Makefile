@@ -57,8 +57,9 @@ e2e: $(VENV)/.e2e ## the rendered tree under a real Argo CD; its first run build
 tools: $(VENV)/.run ## build what the tests start beside Python into .cache/ (once per version)
 	@$(BIN)/python -m tools.build checks kube:etcd,kube-apiserver promtool
 
-bench: $(VENV)/.dev ## measure the generator beside its peers and print the table
+bench: $(VENV)/.dev tools ## measure the generator and the reconciler beside their peers and print two tables
 	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.reconciler.bench
 
 demo: $(VENV)/.dev tools ## watch two NodeClaims live and end: API server, reconciler and a simulated Azure
 	@$(BIN)/python -m tests.demo

@@ -16,8 +16,12 @@ class Row:
 
 
 def table(rows: Sequence[Row]) -> str:
-    cells = [HEAD, *(astuple(row) for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
+    return aligned([HEAD, *(astuple(row) for row in rows)])
+
+
+def aligned(cells: Sequence[Sequence[str]]) -> str:
+    """Lines of cells, the first of them the head."""
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     rule = tuple("-" * width for width in widths)
     return "\n".join(_line(line, widths) for line in (cells[0], rule, *cells[1:]))
 

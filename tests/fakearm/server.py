@@ -65,6 +65,8 @@ class FakeArm:
     denied: set[str] = field(default_factory=set)
     """Actions that the identity may not do: `read`, `write`, `delete`."""
     seen: list[Seen] = field(default_factory=list)
+    refused: int = 0
+    """Requests that were throttled by the allowance."""
     url: str = ""
     stop: Callable[[], Awaitable[None]] = field(init=False)
     """Nobody listens any more."""
@@ -174,6 +176,7 @@ class FakeArm:
 
     def _allow(self, method: str, kind: str, name: str) -> None:
         if wait := self.allowance.take(method, kind, name, self.aks.clock()):
+            self.refused += 1
             raise throttled(wait)
 
     def _pools(self, request: web.Request, name: str, body: Json | None) -> Answer:
