@@ -1,13 +1,14 @@
 """Which claims and Nodes are there, as far as the API server told us, and which Node is whose?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import ceil
+from typing import Protocol, TypeVar
 
 from reconciler.kube import Kube
 from reconciler.node import Node
 from reconciler.nodeclaim import Claim
-from reconciler.runtime.reflector import Reflector
+from reconciler.runtime.reflector import Object, Reflector
 
 
 @dataclass
@@ -21,6 +22,9 @@ class Mirror:
     nodes: Reflector = field(init=False)
     _of_claim: dict[str, set[str]] = field(default_factory=dict)
     _claims_of: dict[str, set[str]] = field(default_factory=dict)
+    _claim_views: dict[str, Claim] = field(default_factory=dict)
+    _node_views: dict[str, Node] = field(default_factory=dict)
+    """Kept as long as their objects: each decision looks at all of them, and reading one takes thirty times as long."""
 
     def __post_init__(self) -> None:
         self.claims = Reflector(self.kube.claims(), self.touched)
@@ -49,24 +53,47 @@ class Mirror:
 
     def claim(self, name: str) -> Claim | None:
         body = self.claims.items.get(name)
-        return Claim(body) if body else None
+        return _viewed(self._claim_views, name, body, Claim) if body else None
 
     def all_claims(self) -> list[Claim]:
-        return [Claim(body) for body in self.claims.items.values()]
+        return _all_viewed(self._claim_views, self.claims.items, Claim)
 
     def all_nodes(self) -> list[Node]:
-        return [Node(body) for body in self.nodes.items.values()]
+        return _all_viewed(self._node_views, self.nodes.items, Node)
 
     def nodes_near(self, name: str) -> list[Node]:
         """The Nodes of a pool, and those that a claim of its name owns."""
         known = sorted(self._of_claim.get(name, ()))
-        return [Node(self.nodes.items[each]) for each in known if each in self.nodes.items]
+        items = self.nodes.items
+        return [_viewed(self._node_views, each, items[each], Node) for each in known if each in items]
 
     def repairable(self, percent: int) -> bool:
         """Whether few enough of our Nodes are broken: many at once are a broken network, not broken machines."""
         ours = [node for node in self.all_nodes() if node.registered and node.pool in self.claims.items]
         broken = sum(not node.ready for node in ours)
         return broken <= ceil(len(ours) * percent / 100)
+
+
+class _View(Protocol):
+    @property
+    def raw(self) -> Object: ...
+
+
+V = TypeVar("V", bound=_View)
+
+
+def _viewed(views: dict[str, V], name: str, body: Object, read: Callable[[Object], V]) -> V:
+    """The view of this very object."""
+    found = views.get(name)
+    if found is None or found.raw is not body:
+        found = views[name] = read(body)
+    return found
+
+
+def _all_viewed(views: dict[str, V], items: Mapping[str, Object], read: Callable[[Object], V]) -> list[V]:
+    for name in views.keys() - items.keys():
+        del views[name]
+    return [_viewed(views, name, body, read) for name, body in items.items()]
 
 
 def _claims(node: Node) -> set[str]:

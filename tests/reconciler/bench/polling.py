@@ -6,6 +6,7 @@ nobody says otherwise, every 30 seconds, after a 429 no sooner either, and it is
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from azure.core.exceptions import HttpResponseError
@@ -16,7 +17,7 @@ from tests.fakearm.server import CLUSTER, GROUP
 
 POLL_SECONDS = 30
 GARBAGE_SECONDS = 120.0
-PLACE: dict[str, str] = {"resource_group_name": GROUP, "resource_name": CLUSTER}
+PLACE: dict[str, Any] = {"resource_group_name": GROUP, "resource_name": CLUSTER}
 
 
 class Poller:
@@ -73,6 +74,7 @@ class Poller:
 
 def _wait(error: HttpResponseError) -> float:
     """Until the next poll; anything but a 429 is a fault of this bench."""
-    if error.status_code != 429 or error.response is None:
+    headers: Mapping[str, str] = getattr(error.response, "headers", {})
+    if error.status_code != 429:
         raise error
-    return max(POLL_SECONDS, float(error.response.headers.get("Retry-After", "1")))
+    return max(POLL_SECONDS, float(headers.get("Retry-After", "1")))

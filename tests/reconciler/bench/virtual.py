@@ -109,8 +109,8 @@ class Cluster:
         raise AssertionError(self.kube.claim_store.items)
 
 
-def settings(**more: object) -> Settings:
-    return replace(Settings(), azure="arm", location="eastus", **more)
+def settings(pool_limit: int) -> Settings:
+    return replace(Settings(), azure="arm", location="eastus", pool_limit=pool_limit)
 
 
 def our_story(count: int) -> Story:
@@ -119,7 +119,7 @@ def our_story(count: int) -> Story:
     async def scene(bench: Bench) -> Story:
         bench.aks.times = AZURE
         bench.aks.limit = 2 * count
-        cluster, counted = Cluster(bench, settings(pool_limit=2 * count)), Counted(bench)
+        cluster, counted = Cluster(bench, settings(2 * count)), Counted(bench)
         names = [f"ws{number}" for number in range(count)]
         await asyncio.sleep(2 * MINUTE)
         for name in names:
