@@ -16,6 +16,7 @@ def initialize(seen: Seen, draft: Draft) -> Decision | None:
         return None
     done = node.labels.get(names.INITIALIZED_LABEL) == "true"
     if done and seen.claim.conditions[names.INITIALIZED].true:
+        draft.set(true(names.INITIALIZED))  # For the generation that is observed.
         return None
     obstacle = _obstacle(seen, node)
     if obstacle is not None:

@@ -153,6 +153,7 @@ def _lost(seen: Seen, draft: Draft) -> Decision:
 def _watch(seen: Seen, pool: Pool, draft: Draft) -> Decision | None:
     """Our pool exists: is it done?"""
     if seen.claim.launched:
+        draft.set(true(names.LAUNCHED))  # For the generation that is observed.
         return None
     if pool.deleting:
         if draft.condition(names.LAUNCHED).status != "False":
