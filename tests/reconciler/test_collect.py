@@ -1,7 +1,7 @@
 """Is every pool that nobody owns collected, and no other, whatever the lists and the tags look like?"""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,7 +10,10 @@ import pytest
 
 from reconciler import names
 from reconciler.adopt import describe, plan
+from reconciler.azure import AzureError
 from reconciler.collect import CONFIRM_SECONDS, Orphan, Search, brake
+from reconciler.errors import Trouble
+from reconciler.kube import KubeError
 from reconciler.look import table
 from reconciler.nodeclaim import Claim
 from reconciler.nodepool import Ownership, Pool, ownership
@@ -310,5 +313,95 @@ def test_a_node_whose_claim_was_removed_by_force_is_released() -> None:
         world.kube.claim_store.delete("ws1")
         await world.until(lambda: list(world.pools()) == ["alive"], 1800)
         await world.until(lambda: len(world.kube.node_store.items) == 1, 600)
+
+    scene(test)
+
+
+def test_a_search_believes_no_old_list() -> None:
+    """Pools that were seen long ago may have claims by now, or be others' of the same name."""
+
+    async def test(world: World) -> None:
+        await with_a_claim(world)
+        world.aks.put(an_orphan())
+        await asyncio.sleep(60)
+        blind = AzureError(Trouble("InternalServerError", "oops"), 500)
+        world.processes[0].wire.before_call = failing_lists(blind)
+        await asyncio.sleep(1800)
+        assert world.pools()["lost"].state == "Succeeded"
+        world.processes[0].wire.before_call = lambda _name: None
+        await world.until(lambda: "lost" not in world.pools(), 900)
+
+    scene(test)
+
+
+def test_an_empty_list_of_pools_is_not_believed() -> None:
+    """A cluster has at least one system pool, so an empty list is about something else."""
+
+    async def test(world: World) -> None:
+        await with_a_claim(world)
+        records, world.aks._records = world.aks._records, {}
+        await asyncio.sleep(1800)
+        assert world.claim_or_none("alive") is not None
+        world.kube.claim_store.delete("alive")
+        await asyncio.sleep(600)
+        assert world.claim_or_none("alive") is not None
+        world.aks._records = records
+        await world.until(lambda: world.claim_or_none("alive") is None, 600)
+        assert world.pools() == {}
+
+    scene(test)
+
+
+def failing_lists(error: AzureError) -> Callable[[str], None]:
+    def fail(name: str) -> None:
+        if name == "azure.list":
+            raise error
+
+    return fail
+
+
+def test_a_search_that_has_lost_the_lease_deletes_nothing() -> None:
+    async def test(world: World) -> None:
+        await with_a_claim(world)
+        collector = world.processes[0].controller.collector
+        assert collector is not None
+        collector.may_write = lambda: False
+        world.aks.put(an_orphan())
+        await asyncio.sleep(1800)
+        assert world.pools()["lost"].state == "Succeeded"
+        collector.may_write = lambda: True
+        await world.until(lambda: "lost" not in world.pools(), 900)
+
+    scene(test)
+
+
+def test_a_node_that_cannot_be_released_now_is_released_later() -> None:
+    async def test(world: World) -> None:
+        await with_a_claim(world)
+        world.kube.claim_store.create(claim_body())
+        await world.until(world.ready)
+        node = world.claim()["status"]["nodeName"]
+        world.kube.claim_store.patch("ws1", "", {"metadata": {"finalizers": []}})
+        world.kube.claim_store.delete("ws1")
+        refused = [KubeError("not now", 500)] * 3
+
+        def refuse(name: str) -> None:
+            if name == "kube.patch_node" and refused:
+                raise refused.pop()
+
+        world.processes[0].wire.before_call = refuse
+        await world.until(lambda: node not in world.kube.node_store.items, 3600)
+        assert refused == []
+
+    scene(test)
+
+
+def test_a_pool_of_somebody_else_that_is_being_deleted_is_waited_for() -> None:
+    async def test(world: World) -> None:
+        world.aks.put(Pool("ws1", "Deleting", size="Standard_D4s_v5"))
+        world.kube.claim_store.create(claim_body())
+        await world.until(lambda: world.conditions().get(names.LAUNCHED) == ("Unknown", "FormerNodePool"), 60)
+        world.aks.remove("ws1")
+        await world.until(world.ready)
 
     scene(test)

@@ -9,6 +9,7 @@ import pytest
 from reconciler.__main__ import main
 from reconciler.settings import Settings, SettingsError, read_settings
 
+RESERVATION = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/capacityReservationGroups/c"
 AZURE = ["--subscription-id=s", "--resource-group=r", "--cluster-name=c", "--location=eastus"]
 
 
@@ -98,6 +99,8 @@ def test_node_classes_come_from_a_file_and_inherit_the_settings(tmp_path: Path) 
         ("a: {zone: ['1']}", "`zone` is no field"),
         ("a: {zones: '1'}", "`zones` is `1`: it is of the kind list"),
         ("a: {gpu_driver: Sometimes}", "it is one of `Install`, `None`"),
+        ("a: {os_disk_gib: -1}", "`os_disk_gib` is `-1`: it is 0 or a number of GiB"),
+        (f"a: {{capacity_type: spot, capacity_reservation_group_id: {RESERVATION}}}", "cannot serve spot nodes"),
         ("- a", "holds no mapping of class names"),
         ("a: [", "cannot be read"),
     ],

@@ -12,6 +12,7 @@ from prometheus_client import generate_latest
 from reconciler import names
 from reconciler.errors import Trouble
 from reconciler.health import Pulse, sick, unready
+from reconciler.kube import KubeError
 from reconciler.logs import JsonFormatter
 from reconciler.prices import read_prices
 from reconciler.telemetry import PHASES, Telemetry
@@ -156,5 +157,19 @@ def test_events_are_told_once() -> None:
         await world.until(lambda: world.claim_or_none() is None, 900)
         assert [each["reason"] for each in world.kube.events] == ["LaunchTimeout"]
         assert world.kube.events[0]["involvedObject"]["kind"] == names.KIND
+
+    scene(test)
+
+
+def test_an_event_that_cannot_be_recorded_stops_nothing() -> None:
+    async def test(world: World) -> None:
+        def refuse(name: str) -> None:
+            if name == "kube.record":
+                raise KubeError("no right", 403)
+
+        world.processes[0].wire.before_call = refuse
+        world.kube.claim_store.create(claim_body())
+        await world.until(world.ready)
+        assert world.kube.events == []
 
     scene(test)
