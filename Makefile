@@ -14,7 +14,7 @@ SERVER := .cache/inference/venv
 LOCK_IMAGE := pip compile -q --generate-hashes --no-emit-index-url --no-header \
   --python-version 3.11 --python-platform x86_64-manylinux_2_28
 
-.PHONY: help render check test test-inference e2e validate schemas fmt tools bench demo coverage soak lock clean
+.PHONY: help render check test test-inference image-test sbom e2e validate schemas fmt tools bench demo coverage soak lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,14 @@ test: $(VENV)/.dev tools ## every test, with kustomize, kubeconform, promtool an
 test-inference: $(SERVER)/.ready ## the inference server's types and tests, with torch and vLLM in an environment of their own
 	@cd $(INFERENCE) && "$(CURDIR)/$(SERVER)/bin/mypy"
 	@cd $(INFERENCE) && "$(CURDIR)/$(SERVER)/bin/pytest" -q
+
+image-test: $(VENV)/.dev ## build the images on a Debian made here, start them as a pod would, ask for a chat (as root, 10 GB)
+	@$(BIN)/pytest -q -rs -s -m image tests/images
+
+sbom: $(VENV)/.run ## write the bills of materials of the inference images into .cache/sbom
+	@mkdir -p .cache/sbom
+	@for target in cpu gpu; do $(BIN)/python -m tools.sbom "inference-$$target" "$$(git rev-parse HEAD)" \
+	  "$(INFERENCE)/requirements/$$target.txt" > ".cache/sbom/$$target.cdx.json"; done
 
 fmt: $(VENV)/.dev ## format the Python code
 	@$(BIN)/ruff check --fix-only -q .
