@@ -14,7 +14,7 @@ SERVER := .cache/inference/venv
 LOCK_IMAGE := pip compile -q --generate-hashes --no-emit-index-url --no-header \
   --python-version 3.11 --python-platform x86_64-manylinux_2_28
 
-.PHONY: help render check test test-inference image-test sbom e2e validate schemas fmt tools bench demo coverage soak lock clean
+.PHONY: help render check test test-inference image-test scan sbom e2e validate schemas fmt tools bench demo coverage soak lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ test-inference: $(SERVER)/.ready ## the inference server's types and tests, with
 
 image-test: $(VENV)/.dev ## build the images on a Debian made here, start them as a pod would, ask for a chat (as root, 10 GB)
 	@$(BIN)/pytest -q -rs -s -m image tests/images
+
+scan: $(VENV)/.scan ## look for known vulnerabilities in what the images install (asks the package index)
+	@for lock in $(INFERENCE)/requirements/cpu.txt $(INFERENCE)/requirements/gpu.txt requirements/reconciler.txt; do \
+	  $(BIN)/pip-audit --disable-pip --require-hashes --strict --progress-spinner off -r "$$lock"; done
 
 sbom: $(VENV)/.run ## write the bills of materials of the inference images into .cache/sbom
 	@mkdir -p .cache/sbom
@@ -82,7 +86,7 @@ soak: $(VENV)/.dev tools ## kill reconcilers for half an hour, then let hypothes
 	@SOAK=1 $(BIN)/pytest -q -n 2 tests/reconciler/test_any_order.py tests/reconciler/test_crash.py
 
 lock: $(UV) ## resolve requirements/*.in again into hashed locks
-	@for name in uv run dev reconciler tools bench e2e; do \
+	@for name in uv run dev reconciler tools bench e2e scan; do \
 	  $(UV) pip compile -q --generate-hashes --no-emit-index-url --no-header --universal --python-version 3.11 \
 	    "requirements/$$name.in" -o "requirements/$$name.txt"; done
 	@cd $(INFERENCE)/requirements && ../../../$(UV) $(LOCK_IMAGE) --override override.txt test.in -o test.txt
@@ -112,6 +116,10 @@ $(VENV)/.dev: requirements/dev.txt requirements/reconciler.txt $(VENV)/.run
 
 $(VENV)/.e2e: requirements/e2e.txt $(VENV)/.dev
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install -q --compile-bytecode --require-hashes -r requirements/e2e.txt
+	@touch $@
+
+$(VENV)/.scan: requirements/scan.txt $(VENV)/.run
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install -q --require-hashes -r requirements/scan.txt
 	@touch $@
 
 $(SERVER)/.ready: $(INFERENCE)/requirements/test.txt $(INFERENCE)/pyproject.toml $(UV)
