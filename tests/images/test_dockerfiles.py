@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +81,12 @@ def test_only_wheels_whose_hash_is_locked_are_installed(path: Path) -> None:
     assert installs
     for run in installs:
         assert {"--require-hashes", "--no-deps", "--only-binary"} <= set(run.split())
-    assert not [run for run in runs if re.search(r"\b(apt|apt-get|curl|wget|git|gcc)\b", run)]
+    assert not [run for run in runs if re.search(r"\b(curl|wget|git)\b", run)]
     assert not [line for line in instructions(path) if line.word == "ADD"]
+    for stage in targets(path):
+        assert not [
+            line for line in stage.lines if line.word == "RUN" and re.search(r"\b(apt|apt-get|gcc)\b", line.rest)
+        ]
 
 
 @every_dockerfile
@@ -137,3 +142,25 @@ def test_a_lock_holds_what_its_target_asks_for(target: str) -> None:
     assert set(wanted) <= set(locked)
     assert len(locked) == len(re.findall(r"^[a-z0-9][a-z0-9._-]*(?:\[.*\])?==", lock, re.MULTILINE))
     assert ("vllm" in locked) is (target == "gpu")
+
+
+def test_triton_s_compiler_knows_one_module(tmp_path: Path) -> None:
+    """Triton calls it as a compiler; anything else that asks for one is told that there is none."""
+    (tmp_path / "KEY").mkdir()
+    (tmp_path / "KEY" / "cuda_utils.cpython-311-x86_64-linux-gnu.so").write_bytes(b"module")
+    command = [
+        str(INFERENCE / "bin" / "triton-cc"),
+        "-O3",
+        "-shared",
+        "-o",
+        str(tmp_path / "out.so"),
+        "-l:libcuda.so.1",
+    ]
+    environment = {"PATH": "/usr/bin:/bin", "TRITON_MODULE": str(tmp_path)}
+    for source, code in (("cuda_utils.c", 0), ("kernel.c", 1)):
+        done = subprocess.run(
+            [*command, f"{tmp_path}/{source}"], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code
+        assert ("no compiler" in done.stderr) is bool(code)
+    assert (tmp_path / "out.so").read_bytes() == b"module"

@@ -419,6 +419,20 @@ def test_a_journal_that_was_cut_while_it_was_written_counts_what_is_whole(
     }
 
 
+def test_a_file_in_full_size_that_no_journal_knows_counts_for_nothing(
+    hub: Hub, internet: Internet, into: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A process may die between making the file in its size and the first byte."""
+    internet.fault(CDN, *[Reply(503)] * 40)
+    assert fetch(HUGGINGFACE, into) == 75
+    (into.parent / ".m.partial" / "journals" / "model.safetensors").unlink()
+    internet.faults.clear()
+    capsys.readouterr()
+    assert fetch(HUGGINGFACE, into) == 0
+    assert contents(into) == hub.files
+    assert "once more" not in capsys.readouterr().err
+
+
 def test_progress_is_said_every_ten_seconds_and_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
     now = [0.0]
     progress = Progress(1000, 500, lambda: now[0])
