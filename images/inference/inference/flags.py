@@ -88,7 +88,7 @@ def boolean(text: str) -> bool:
     return words[text.lower()]
 
 
-def _count(lowest: int) -> Any:
+def count(lowest: int) -> Any:
     def whole(text: str) -> int:
         if not re.fullmatch(r"\d{1,15}", text) or int(text) < lowest:
             raise argparse.ArgumentTypeError(f"`{text}` is no whole number from {lowest} up")
@@ -115,9 +115,9 @@ def front_parser() -> Parser:
     add_switch(parser, "strict", "refuse flags that are not known")
     parser.add_argument("--api_key_file", type=Path, help="bearer keys, one a line; without it everybody may ask")
     parser.add_argument("--log_level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
-    parser.add_argument("--max_running", type=_count(1), default=limits.running, help="sequences decoded at once")
-    parser.add_argument("--max_queued", type=_count(0), default=limits.queued, help="sequences that may wait for them")
-    parser.add_argument("--max_body_bytes", type=_count(1), default=limits.body_bytes)
+    parser.add_argument("--max_running", type=count(1), default=limits.running, help="sequences decoded at once")
+    parser.add_argument("--max_queued", type=count(0), default=limits.queued, help="sequences that may wait for them")
+    parser.add_argument("--max_body_bytes", type=count(1), default=limits.body_bytes)
     parser.add_argument("--request_timeout", type=_seconds, default=limits.request_seconds, help="seconds; 0 is none")
     parser.add_argument("--shutdown_timeout", type=_seconds, default=limits.drain_seconds, help="seconds to finish in")
     return parser
@@ -126,7 +126,7 @@ def front_parser() -> Parser:
 def transformers_parser() -> Parser:
     parser = Parser(prog="inference_api.py", parents=[front_parser()], allow_abbrev=False)
     parser.add_argument("--pipeline", default="text-generation", choices=(*get_args(Pipeline), *NOT_SERVED))
-    parser.add_argument("--port", type=_count(1), help="the manifests rely on 5000")
+    parser.add_argument("--port", type=count(1), help="the manifests rely on 5000")
     parser.add_argument("--pretrained_model_name_or_path", default=WEIGHTS, help="a folder, or a repository of the Hub")
     parser.add_argument("--served_model_name", nargs="+", default=[], help="what clients send as `model`")
     parser.add_argument("--revision", help="commit, branch or tag of the repository")
@@ -141,8 +141,8 @@ def transformers_parser() -> Parser:
     parser.add_argument("--adapters_dir", type=Path, default=Path("/mnt/adapter"))
     parser.add_argument("--combination_type", default="svd", choices=COMBINATIONS)
     parser.add_argument("--mode", default="auto", choices=("auto", "continuous", "serial"), help="how requests share")
-    parser.add_argument("--cache_bytes", type=_count(1), help="bytes for keys and values of running requests")
-    parser.add_argument("--max_model_len", type=_count(2), help="longest prompt and answer together, in tokens")
+    parser.add_argument("--cache_bytes", type=count(1), help="bytes for keys and values of running requests")
+    parser.add_argument("--max_model_len", type=count(2), help="longest prompt and answer together, in tokens")
     add_switch(parser, "from_tf", argparse.SUPPRESS)
     for name in WITHOUT_EFFECT:
         parser.add_argument(f"--{name}", nargs="?", const=True, help=argparse.SUPPRESS)
@@ -194,4 +194,14 @@ def _model_settings(known: argparse.Namespace) -> ModelSettings:
 
 def pinned(settings: ModelSettings) -> bool:
     """True where the code that comes with the model cannot change under our feet."""
-    return settings.local or _COMMIT.fullmatch(settings.revision or "") is not None
+    return settings.local or pinned_commit(settings.revision)
+
+
+def pinned_commit(revision: str | None) -> bool:
+    return _COMMIT.fullmatch(revision or "") is not None
+
+
+def default_name(source: str) -> str:
+    """What clients call a model that nobody named: as its repository is called, or as its folder."""
+    folder = Path(source).is_absolute() or Path(source).is_dir()
+    return source.rstrip("/").rsplit("/", 1)[-1] if folder else source

@@ -4,10 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests import models
 from tests.internet import Internet
 from tests.servers import Running, echo_served, in_process
+
+# The models are tiny: a second thread would only wait, and wait actively, for its turn on a machine that others use.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from inference.engine.echo import EchoEngine, EchoTokenizer
 from inference.settings import Front
 
 ROOT = Path(__file__).parent.parent
-START_SECONDS = 120
+START_SECONDS = 240
 
 
 def free_port() -> int:
@@ -101,7 +101,7 @@ def command(arguments: Sequence[str], port: int, *, ready: bool = True, **enviro
     process = subprocess.Popen(
         list(arguments),
         cwd=ROOT / "workspace",
-        env=os.environ | {"PATH": path} | environ,
+        env=os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"} | environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

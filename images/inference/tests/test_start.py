@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from inference.engine.transformers import adapters, load
-from inference.engine.transformers.weights import check_folder, trust
+from inference.engine import adapter_folders as adapters
+from inference.engine.model_folder import check_folder, trust
+from inference.engine.transformers import load
 from inference.errors import StartError
 from inference.flags import parse
 from inference.launcher import single_script

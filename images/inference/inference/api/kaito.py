@@ -25,6 +25,7 @@ NEUTRAL: dict[str, Any] = {
     "use_cache": True,
     "return_dict_in_generate": False,
     "num_return_sequences": 1,
+    "typical_p": 1.0,
 }
 """Arguments of `generate` whose usual value changes nothing."""
 DIRECT = frozenset(
@@ -46,7 +47,7 @@ DIRECT = frozenset(
         "stop_strings",
     ]
 )
-Number = int | float
+_UNSET = object()
 
 
 class ChatMessage(Body):
@@ -153,16 +154,8 @@ def _max_tokens(settings: Mapping[str, Any], prompt: int, context: int) -> int:
 def _sampling(served: Served, settings: Mapping[str, Any], wanted: int, prompt: int) -> Sampling:
     """The arguments that the batch knows, and all others for `generate`."""
     sampled = _flag(settings, "do_sample")
-    other = {
-        key: value
-        for key, value in settings.items()
-        if key not in DIRECT and not (key in NEUTRAL and NEUTRAL[key] == value)
-    }
-    if other and "other" in served.engine.capabilities.unsupported:
-        name = next(iter(other))
-        raise unsupported(
-            f"generate_kwargs.{name}", f"is not supported by the engine `{served.engine.capabilities.engine}`"
-        )
+    other = {key: value for key, value in settings.items() if key not in DIRECT and NEUTRAL.get(key, _UNSET) != value}
+    _refuse_unsupported(served, settings, other)
     fewest = max(
         _number(settings, "min_new_tokens", 0, 2**31, 0), _number(settings, "min_length", 0, 2**31, 0) - prompt
     )
@@ -179,6 +172,15 @@ def _sampling(served: Served, settings: Mapping[str, Any], wanted: int, prompt: 
         stop_tokens=_ends(served, settings),
         other=other,
     )
+
+
+def _refuse_unsupported(served: Served, settings: Mapping[str, Any], other: Mapping[str, Any]) -> None:
+    """Name the first argument that this engine has no way to honour."""
+    about = served.engine.capabilities
+    refused = list(other) if "other" in about.unsupported else []
+    refused += [key for key in settings if key in about.unsupported and NEUTRAL.get(key, _UNSET) != settings[key]]
+    if refused:
+        raise unsupported(f"generate_kwargs.{refused[0]}", f"is not supported by the engine `{about.engine}`")
 
 
 def _ends(served: Served, settings: Mapping[str, Any]) -> frozenset[int]:

@@ -1,9 +1,10 @@
 """What the front needs of a tokenizer: text to tokens and back, and the model's own chat template."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
-from inference.errors import RequestError
+from inference.errors import RequestError, StartError
 
 Message = Mapping[str, Any]
 TEMPLATE_LIMIT = 256 * 1024
@@ -85,3 +86,16 @@ class HubTokenizer:
 def _plain(messages: Sequence[Message]) -> str:
     lines = [f"{message['role']}: {message.get('content') or ''}" for message in messages]
     return "\n".join([*lines, "assistant:"])
+
+
+def read_template(wanted: str | None) -> str | None:
+    """The chat template that `--chat_template` names or is."""
+    if not wanted:
+        return None
+    path = Path(wanted)
+    if "{" not in wanted and not path.is_file():
+        raise StartError(f"the chat template `{wanted}` does not exist", "give a Jinja file, or the template itself")
+    text = wanted if "{" in wanted else path.read_text(encoding="utf-8")
+    if len(text) > TEMPLATE_LIMIT:
+        raise StartError(f"the chat template has {len(text)} characters, at most {TEMPLATE_LIMIT} are read")
+    return text

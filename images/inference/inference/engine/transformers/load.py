@@ -10,10 +10,10 @@ import torch
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from inference.engine.transformers.weights import check_folder, trust
+from inference.engine.model_folder import check_folder, trust
 from inference.errors import CANNOT_HEAL, StartError
 from inference.settings import ModelSettings
-from inference.text.tokenizer import TEMPLATE_LIMIT, HubTokenizer
+from inference.text.tokenizer import HubTokenizer, read_template
 
 log = logging.getLogger(__name__)
 Loaded_ = TypeVar("Loaded_")
@@ -44,7 +44,7 @@ def load(settings: ModelSettings) -> Loaded:
     model.eval()
     return Loaded(
         model=model,
-        tokenizer=HubTokenizer(tokenizer, _template(settings.chat_template), _ends(model, tokenizer)),
+        tokenizer=HubTokenizer(tokenizer, read_template(settings.chat_template), _ends(model, tokenizer)),
         context=_context(settings, config, tokenizer),
         defaults=_sampling_defaults(model.generation_config),
         revision=getattr(config, "_commit_hash", None) or settings.revision,
@@ -139,19 +139,6 @@ def calculates_bfloat16() -> bool:
     except OSError:
         return False
     return "avx512_bf16" in flags or "amx_bf16" in flags or "bf16" in flags
-
-
-def _template(wanted: str | None) -> str | None:
-    """The chat template that `--chat_template` names or is."""
-    if not wanted:
-        return None
-    path = Path(wanted)
-    if "{" not in wanted and not path.is_file():
-        raise StartError(f"the chat template `{wanted}` does not exist", "give a Jinja file, or the template itself")
-    text = wanted if "{" in wanted else path.read_text(encoding="utf-8")
-    if len(text) > TEMPLATE_LIMIT:
-        raise StartError(f"the chat template has {len(text)} characters, at most {TEMPLATE_LIMIT} are read")
-    return text
 
 
 def _ends(model: Any, tokenizer: Any) -> frozenset[int]:

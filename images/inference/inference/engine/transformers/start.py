@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from inference.engine.adapter_folders import find
 from inference.engine.protocol import Capabilities
 from inference.engine.transformers import adapters as lora
 from inference.engine.transformers import attention
@@ -38,7 +39,7 @@ def start(
 ) -> tuple[TransformersEngine, Loaded]:
     """Load, choose the mode, and start the engine's threads."""
     loaded = load(settings)
-    found = lora.find(settings.adapters_dir, environ)
+    found = find(settings.adapters_dir, environ)
     loaded.model, adapters = lora.load(loaded.model, found, settings.combination_type)
     with torch.inference_mode():
         rows, mode = choose(loaded.model, settings, adapters)

@@ -1,0 +1,52 @@
+"""The adapters that are mounted, as KAITO mounts them: a folder each, its strength in a variable of the same name."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference.errors import StartError
+
+DEFAULT_STRENGTH = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A folder with an adapter."""
+
+    name: str
+    folder: Path
+    strength: float
+
+
+def find(folder: Path, environ: Mapping[str, str]) -> list[Adapter]:
+    """Every adapter below the folder; a folder that is none is an error, since somebody meant it to be one."""
+    if not folder.is_dir():
+        return []
+    found = [
+        entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.name.startswith((".", "lost+"))
+    ]
+    return [Adapter(entry.name, _checked(entry), _strength(entry.name, environ)) for entry in found]
+
+
+def _checked(folder: Path) -> Path:
+    if not (folder / "adapter_config.json").is_file():
+        raise StartError(f"the adapter folder `{folder}` has no `adapter_config.json`", "mount an adapter, or nothing")
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise StartError(
+            f"the adapter folder `{folder}` has no `adapter_model.safetensors`", "pickled weights are not read"
+        )
+    return folder
+
+
+def _strength(name: str, environ: Mapping[str, str]) -> float:
+    text = environ.get(name, "").strip() or str(DEFAULT_STRENGTH)
+    try:
+        strength = float(text)
+    except ValueError:
+        strength = math.nan
+    if not 0 <= strength <= 1:
+        raise StartError(
+            f"the adapter `{name}` has the strength `{text}`", f"set the variable `{name}` from 0.0 to 1.0"
+        )
+    return strength

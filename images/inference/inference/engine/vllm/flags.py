@@ -1,0 +1,90 @@
+"""KAITO's flags of `vllm/inference_api.py`; everything that is vLLM's own is left for its own parser.
+
+vLLM's parser knows hundreds of flags and takes long to import, so only what the front itself needs is read here.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from inference.errors import StartError
+from inference.flags import Parser, add_switch, count, front_parser, front_settings, underscored
+from inference.settings import Front
+
+log = logging.getLogger(__name__)
+CONCURRENCY = 256
+"""vLLM's own default of `--max-num-seqs` for a server."""
+UNBOUNDED = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class VllmCommand:
+    """The command line of `vllm/inference_api.py`, understood; `arguments` are vLLM's."""
+
+    front: Front
+    arguments: tuple[str, ...]
+    adapters_dir: Path
+    chat_template: str | None
+    strict: bool
+
+
+def parse(arguments: Sequence[str], environ_rank: str = "0") -> VllmCommand:
+    """Read the command line and KAITO's inference config, which wins over it as it does at KAITO's."""
+    spelled = underscored(arguments)
+    config = parser().parse_known_args(spelled)[0].kaito_config_file
+    known, rest = parser().parse_known_args(underscored([*spelled, *(_from_config(config) if config else ())]))
+    if known.kaito_kv_cache_cpu_memory_utilization not in (None, "0", "0.0"):
+        log.warning("the flag `--kaito_kv_cache_cpu_memory_utilization` has no effect: the cache stays on the GPU")
+    known.max_running = known.max_num_seqs or CONCURRENCY
+    if known.kaito_disable_rate_limit:
+        known.max_queued = UNBOUNDED
+    rest += ["--max_num_seqs", str(known.max_num_seqs)] if known.max_num_seqs else []
+    return VllmCommand(
+        front=front_settings(known, environ_rank),
+        arguments=tuple(rest),
+        adapters_dir=known.kaito_adapters_dir,
+        chat_template=known.chat_template,
+        strict=known.strict,
+    )
+
+
+def parser() -> Parser:
+    made = Parser(prog="inference_api.py", parents=[front_parser()], allow_abbrev=False)
+    made.add_argument("--port", type=count(1), help="the manifests rely on 5000")
+    made.add_argument("--chat_template", help="a Jinja file, or the template itself")
+    made.add_argument("--max_num_seqs", type=count(1), help="sequences decoded at once")
+    made.add_argument("--kaito_adapters_dir", type=Path, default=Path("/mnt/adapter"))
+    made.add_argument("--kaito_config_file", type=Path, help="flags of vLLM below the key `vllm`, in YAML")
+    made.add_argument("--kaito_max_probe_steps", type=count(0), help="KAITO's; without effect there too")
+    made.add_argument("--kaito_kv_cache_cpu_memory_utilization", help="KAITO's cache in memory of the host")
+    add_switch(made, "kaito_disable_rate_limit", "let requests queue without a bound")
+    return made
+
+
+def _from_config(path: Path) -> list[str]:
+    """KAITO's inference config as flags: true is the bare flag, as at KAITO's."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise StartError(f"the inference config `{path}` cannot be read: {reason}", "mount a YAML file") from error
+    section = (content or {}).get("vllm", {}) if isinstance(content, dict | None) else None
+    if section is not None and not isinstance(section, dict):
+        section = None
+    if section is None:
+        raise StartError(f"the inference config `{path}` has no mapping below `vllm`", "e.g. `vllm: {dtype: bfloat16}`")
+    return [argument for flag, value in section.items() for argument in _flag(str(flag), value, path)]
+
+
+def _flag(flag: str, value: Any, path: Path) -> list[str]:
+    if value is True:
+        return [f"--{flag}"]
+    if value is False:
+        return [f"--no-{flag}"]
+    if isinstance(value, str | int | float):
+        return [f"--{flag}", str(value)]
+    raise StartError(f"`vllm.{flag}` in the inference config `{path}` is no plain value", "write JSON as a text")

@@ -1,0 +1,64 @@
+"""What every entry point does around its engine: log, read the flags, serve, end."""
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from typing import NoReturn, Protocol, TypeVar
+
+from inference import logs
+from inference.deployment import Served
+from inference.errors import StartError
+from inference.serve import run
+from inference.settings import Front
+
+log = logging.getLogger(__name__)
+
+QUIET = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+PR_SET_PDEATHSIG = 1
+
+
+class Command(Protocol):
+    """A command line, understood."""
+
+    @property
+    def front(self) -> Front: ...
+
+
+Understood = TypeVar("Understood", bound=Command)
+
+
+def serve(parse: Callable[[str], Understood], load: Callable[[Understood], Served], environ: Mapping[str, str]) -> int:
+    """Run the server that a command line asks for; the exit code of the process."""
+    logs.configure()
+    try:
+        command = parse(environ.get("LOCAL_RANK", "0"))
+    except StartError as error:
+        log.error(str(error))  # noqa: TRY400 -- the message is the interface, a traceback is none
+        return error.exit_code
+    logs.configure(command.front.log_level)
+    _end_with_parent(environ)
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    return run(command.front, lambda: load(command))
+
+
+def leave(code: int) -> NoReturn:
+    """End the process without waiting for threads that are inside torch: everything that matters has been closed."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def _end_with_parent(environ: Mapping[str, str]) -> None:
+    """Below accelerate, its death is our SIGTERM: it passes no signal on, and would leave us behind."""
+    if any(name.startswith("ACCELERATE_") for name in environ):
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
