@@ -37,10 +37,11 @@ check: $(VENV)/.dev ## ruff, mypy, import contracts and the fast tests: no Go, a
 
 test: $(VENV)/.dev tools ## every test, with kustomize, kubeconform, promtool and a Kubernetes API server built from pinned sources
 	@PATH="$(CURDIR)/$(TOOLS):$$PATH" $(BIN)/pytest -q -n 2
+	@$(MAKE) --no-print-directory test-inference
 
 test-inference: $(SERVER)/.ready ## the inference server's types and tests, with torch and vLLM in an environment of their own
 	@cd $(INFERENCE) && "$(CURDIR)/$(SERVER)/bin/mypy"
-	@cd $(INFERENCE) && "$(CURDIR)/$(SERVER)/bin/pytest" -q
+	@cd $(INFERENCE) && "$(CURDIR)/$(SERVER)/bin/pytest" -q -n 2
 
 image-test: $(VENV)/.dev ## build the images on a Debian made here, start them as a pod would, ask for a chat (as root, 10 GB)
 	@$(BIN)/pytest -q -rs -s -m image tests/images

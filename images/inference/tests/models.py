@@ -14,6 +14,7 @@ from transformers import (
     MistralConfig,
     PreTrainedConfig,
     PreTrainedTokenizerFast,
+    Qwen2Config,
 )
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
@@ -50,6 +51,11 @@ def tokenizer(folder: Path, vocabulary: int = VOCABULARY) -> PreTrainedTokenizer
 def llama(**more: Any) -> PreTrainedConfig:
     shape = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 3, "num_attention_heads": 4}
     return LlamaConfig(**(_common() | shape | {"num_key_value_heads": 2, "max_position_embeddings": 1024} | more))
+
+
+def qwen2(**more: Any) -> PreTrainedConfig:
+    shape = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 3, "num_attention_heads": 4}
+    return Qwen2Config(**(_common() | shape | {"num_key_value_heads": 2, "max_position_embeddings": 1024} | more))
 
 
 def sliding(**more: Any) -> PreTrainedConfig:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,7 @@ def command(arguments: Sequence[str], port: int, *, ready: bool = True, **enviro
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
         running = Running(port, client, process=process)
@@ -115,7 +116,8 @@ def command(arguments: Sequence[str], port: int, *, ready: bool = True, **enviro
                 _wait_for(lambda: client.get("/health").status_code == httpx.codes.OK, lambda: process.poll() is None)
             yield running
         finally:
-            process.send_signal(signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # vLLM's processes as well
             process.wait()
             reader.join(10)
             if process.stdout:

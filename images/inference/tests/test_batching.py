@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from inference.engine.protocol import Sampling, Token, Work
-from inference.engine.transformers import forward, slots
+from inference.engine.transformers import decoder, forward, slots
 from inference.engine.transformers.adapters import Adapters
-from inference.engine.transformers.forward import Separate
+from inference.engine.transformers.forward import Dense, Separate
 from inference.engine.transformers.sampler import Sampler
 from inference.engine.transformers.scheduler import PROMPT_TOKENS, Running, Scheduler
 from inference.engine.transformers.start import choose
@@ -60,6 +60,31 @@ def test_joins_and_leaves_at_mixed_lengths_change_nothing(model: Any) -> None:
     assert len({token for answer in expected for token in answer}) > ENOUGH_DISTINCT * len(models.SHAPES)
     run(Scheduler(rows, 5), [sequences[:4], sequences[4:5], [], sequences[5:9], [], sequences[9:]])
     assert [item.owner for item in sequences] == expected
+
+
+@pytest.mark.parametrize("shape", ["llama", "sliding", "biased"])
+def test_models_of_llamas_shape_get_the_decoder_of_joined_layers(shape: str) -> None:
+    config = models.qwen2() if shape == "biased" else models.SHAPES[shape]()
+    model = models.build(config)
+    prompt = [7, 8, 9, 30, 31]
+    expected = generated(model, prompt, 12)
+    with torch.inference_mode():
+        rows, _ = choose(model, ModelSettings("x"), Adapters())
+        assert isinstance(rows, Dense)
+        assert rows.decodes_itself
+        sequence = greedy(prompt, 12)
+        run(Scheduler(rows, 4), [[sequence]])
+    assert sequence.owner == expected == generated(model, prompt, 12)
+
+
+@torch.inference_mode()
+def test_a_decoder_that_calculates_something_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = models.build(models.llama())
+    monkeypatch.setattr(decoder.Decoder, "step", lambda _, tokens, *__: torch.zeros(len(tokens), models.VOCABULARY))
+    rows, mode = choose(model, ModelSettings("x"), Adapters())
+    assert mode == "continuous"
+    assert isinstance(rows, Dense)
+    assert not rows.decodes_itself
 
 
 @torch.inference_mode()

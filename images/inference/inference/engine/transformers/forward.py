@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from inference.engine.transformers.decoder import Decoder
 from inference.engine.transformers.slots import Slots, Window, causal, present, rounded
 
 MaskKind = Literal["four", "two"]
@@ -62,18 +63,26 @@ def adapter_arguments(adapters: Adapters) -> dict[str, list[str]]:
 class Dense:
     """All rows in one tensor a layer."""
 
-    def __init__(self, model: Any, mask: MaskKind, budget: int | None = None) -> None:
+    def __init__(self, model: Any, mask: MaskKind, decoder: Decoder | None = None) -> None:
         self._model = model
         self._mask: MaskKind = mask
-        self._budget = budget
+        self._decoder = decoder
+        self._budget: int | None = None
         self._kinds = window_kinds(model.config)
         accepted = inspect.signature(model.forward).parameters
         self._takes_positions = "position_ids" in accepted
         self._slots = Slots(model.config.get_text_config(decoder=True).num_hidden_layers)
 
     @property
+    def decodes_itself(self) -> bool:
+        """Whether single tokens take our own decoder instead of the model's forward pass."""
+        return self._decoder is not None
+
+    @property
     def suitable(self) -> bool:
         """Whether the model's layers are of a kind whose mask we can draw."""
+        if self._decoder:
+            return self._kinds is not None and len(self._kinds) == 1
         return self._kinds is not None and (self._mask == "four" or set(self._kinds) == {"full_attention"})
 
     @property
@@ -117,6 +126,9 @@ class Dense:
         places = self._tensor(lengths)
         rows = torch.arange(len(tokens), device=places.device)
         self._slots.window = Window(0, len(tokens), visible - 1, visible, rows, places)
+        if self._decoder:
+            mask = next(iter(self._causal().values()))
+            return self._decoder.step(self._tensor(tokens), places, self._slots.slot_layers, mask).float()
         return self._forward(self._tensor(tokens)[:, None], places[:, None], places + 1, 1, adapters)[:, -1]
 
     def drop(self, row: int, last: int, length: int) -> None:
@@ -138,9 +150,12 @@ class Dense:
         window = self._slots.window
         if self._mask == "two":
             return present(window, lengths)
-        kinds = self._kinds or {}
-        masks = {kind: causal(window, reach, self._model.dtype, self._model.device) for kind, reach in kinds.items()}
+        masks = self._causal()
         return masks if len(masks) > 1 else next(iter(masks.values()))
+
+    def _causal(self) -> dict[str, Tensor]:
+        window, model = self._slots.window, self._model
+        return {kind: causal(window, reach, model.dtype, model.device) for kind, reach in (self._kinds or {}).items()}
 
     def _tensor(self, numbers: Sequence[Any]) -> Tensor:
         return torch.tensor(numbers, device=self._model.device)

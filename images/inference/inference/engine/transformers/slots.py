@@ -100,7 +100,7 @@ class Slots:
     @property
     def token_bytes(self) -> int:
         """Bytes that one token of one sequence takes, known after the first pass."""
-        stores = [store for layer in self._slot_layers() for store in (layer.keys, layer.values) if store is not None]
+        stores = [store for layer in self.slot_layers for store in (layer.keys, layer.values) if store is not None]
         return sum(store.shape[1] * store.shape[3] * store.element_size() for store in stores)
 
     def reserve(self, rows: int, length: int, budget: int | None) -> None:
@@ -111,14 +111,15 @@ class Slots:
         grown = (max(needed[0], self.rows), max(needed[1], self.length))
         too_much = budget is not None and grown[0] * grown[1] * self.token_bytes > budget
         self.rows, self.length = needed if too_much else grown
-        for layer in self._slot_layers():
+        for layer in self.slot_layers:
             layer.resize()
 
     def move(self, source: int, target: int, length: int) -> None:
-        for layer in self._slot_layers():
+        for layer in self.slot_layers:
             layer.move(source, target, length)
 
-    def _slot_layers(self) -> list[SlotLayer]:
+    @property
+    def slot_layers(self) -> list[SlotLayer]:
         return [layer for layer in self.cache.layers if isinstance(layer, SlotLayer)]
 
 

@@ -6,7 +6,7 @@ batching is), so none is believed: each candidate must repeat what `generate` co
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from inference.engine.adapter_folders import find
 from inference.engine.protocol import Capabilities
 from inference.engine.transformers import adapters as lora
 from inference.engine.transformers import attention
+from inference.engine.transformers.decoder import Decoder, looks_right
 from inference.engine.transformers.engine import TransformersEngine
 from inference.engine.transformers.forward import Dense, MaskKind, Rows, Separate
 from inference.engine.transformers.grammar import Grammars
@@ -61,20 +62,28 @@ def choose(model: Any, settings: ModelSettings, adapters: lora.Adapters) -> tupl
     own = model.config._attn_implementation  # noqa: SLF001 -- the documented attribute
     if own == "sdpa":
         model.set_attn_implementation(attention.NAME)
-    kinds: tuple[MaskKind, ...] = ("four", "two")
-    for kind in kinds:
-        dense = Dense(model, kind)
+    for dense, way in _ways(model, adapters):
         reason = (
             _disagreement(dense, prompts, reference, adapters) if dense.suitable else "its layers need another mask"
         )
         if not reason:
             dense.limit(settings.cache_bytes or default_budget(model))
+            log.info("batching with %s", way)
             return dense, "continuous"
-        log.info("batching with a mask of %s dimensions is not used: %s", kind, reason)
+        log.info("batching with %s is not used: %s", way, reason)
     if own == "sdpa":
         model.set_attn_implementation(own)
     log.warning("requests are served one at a time: no way of batching agrees with `generate` for this model")
     return Separate(model), "serial"
+
+
+def _ways(model: Any, adapters: lora.Adapters) -> Iterator[tuple[Dense, str]]:
+    """Ways of batching, the fastest first."""
+    if not adapters and looks_right(model):
+        yield Dense(model, "four", Decoder(model)), "a decoder of joined layers"
+    kinds: tuple[MaskKind, ...] = ("four", "two")
+    for kind in kinds:
+        yield Dense(model, kind), f"a mask of {kind} dimensions"
 
 
 def default_budget(model: Any) -> int:

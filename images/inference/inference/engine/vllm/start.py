@@ -74,6 +74,10 @@ def engine_arguments(command: VllmCommand) -> AsyncEngineArgs:
         known.model = known.model_tag
     arguments: AsyncEngineArgs = AsyncEngineArgs.from_cli_args(known)
     _check_source(arguments)
+    if arguments.structured_outputs_config.backend == "auto":
+        # A grammar that allows any white space lets a weak model write nothing else until its tokens are used up.
+        arguments.structured_outputs_config.backend = "guidance"
+        arguments.structured_outputs_config.disable_any_whitespace = True
     served = arguments.served_model_name or default_name(arguments.model)
     arguments.served_model_name = [served] if isinstance(served, str) else list(served)
     return arguments
