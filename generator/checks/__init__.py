@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from generator.checks import budget, build, drift, fit, metrics, policy, schema, server, webhook
+from generator.checks.aside import Check, aside, can_be_aside
 from generator.checks.subject import Subject
 from generator.compile import Compiled
 from generator.document import Document
@@ -17,6 +18,10 @@ CHECKS = ("catalog", "drift", "fit", "budget", "schema", "webhook", "policy", "m
 """In the order in which they run."""
 ON_REQUEST = ("server",)
 """Checks that need more than this repository: leaving them out is no gap."""
+HEAVY = "policy"
+"""The check that takes longest."""
+LARGE = 1000
+"""Objects from which on that check gets a process of its own."""
 SKIPPED = {"build": "not selected; the objects of hand-written bases were not looked at"}
 """What else is not seen when a check is left out."""
 
@@ -56,7 +61,10 @@ def run_checks(
         return outcome
     subject = Subject(repository, compiled, compiled.rendering.documents)
     outcome.objects = len(subject.objects)
-    for name, check in _runners(subject, target, with_bases="build" in wanted).items():
+    runners = _runners(subject, target, with_bases="build" in wanted)
+    if _is_worth_a_process(outcome.objects, wanted):
+        runners[HEAVY] = aside(runners[HEAVY])
+    for name, check in runners.items():
         if name in wanted:
             if progress:
                 progress(f"checking {name} ...")
@@ -66,10 +74,13 @@ def run_checks(
     return outcome
 
 
-def _runners(
-    subject: Subject, target: server.Target | None, *, with_bases: bool
-) -> dict[str, Callable[[], Iterator[Finding]]]:
-    runners = {
+def _is_worth_a_process(objects: int, wanted: Collection[str]) -> bool:
+    """Where kustomize builds, it has both cores already."""
+    return objects > LARGE and HEAVY in wanted and "build" not in wanted and can_be_aside()
+
+
+def _runners(subject: Subject, target: server.Target | None, *, with_bases: bool) -> dict[str, Check]:
+    runners: dict[str, Check] = {
         "drift": lambda: drift.check(subject),
         "fit": lambda: fit.check(subject),
         "budget": lambda: budget.check(subject, datetime.now(tz=UTC).date()),

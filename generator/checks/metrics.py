@@ -40,11 +40,12 @@ def _written(library: Library) -> Iterator[Finding]:
     """What is wrong with an expression wherever it is rendered."""
     facts = library.metrics
     recorded = frozenset(rule.record for group in library.groups for rule in group.rules if rule.record)
+    labels = frozenset(label for labels in facts.labels.values() for label in labels)
     for reading, where in _expressions(library):
         for selector in reading.selectors:
             yield from _judge_selector(selector, facts, recorded, where)
-        for label in sorted(reading.grouping - _labels(facts)):
-            yield _unknown_label(label, "any series", _labels(facts), where)
+        for label in sorted(reading.grouping - labels):
+            yield _unknown_label(label, "any series", labels, where)
 
 
 def _expressions(library: Library) -> Iterator[tuple[Reading, Place]]:
@@ -70,10 +71,6 @@ def _judge_selector(
         return
     for label in sorted({name for name, _, _ in selector.matchers} - labels):
         yield _unknown_label(label, f"`{selector.metric}`", labels, where)
-
-
-def _labels(facts: MetricFacts) -> frozenset[str]:
-    return frozenset(label for labels in facts.labels.values() for label in labels)
 
 
 def _unknown_label(label: str, what: str, known: Iterable[str], where: Place) -> Finding:
