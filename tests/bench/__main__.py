@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .measure import BenchError, Cost, environment, say
 from .ours import FULL, QUICK, Ours, Size, measure_ours
-from .peers import ROOT, measure_kapitan, measure_kustomize
+from .peers import ROOT, measure_kapitan, measure_kubeconform, measure_kustomize
 from .table import Row, table
 
 BYTECODE = ROOT / ".cache" / "bench" / "bytecode"
@@ -31,6 +31,11 @@ def measure(folder: Path, size: Size, env: Mapping[str, str]) -> list[Row]:
     rows = _own_rows(ours, size)
     units, kustomize = measure_kustomize(root, size.models, env)
     rows.append(_peer(f"`kubectl kustomize` of {units} model units, two at a time, once", kustomize, ours.render))
+    try:
+        objects, conform = measure_kubeconform(folder / "schemas", root, size.runs, env)
+        rows.append(_peer(f"`kubeconform` of {objects} files, schemas alone, to our validate", conform, ours.validate))
+    except BenchError as error:
+        say(str(error))
     try:
         files, kapitan = measure_kapitan(folder / "kapitan", root, size.models, size.runs, env)
     except BenchError as error:
@@ -56,7 +61,7 @@ def _own_rows(ours: Ours, size: Size) -> list[Row]:
         _own("render, nothing changed", ours.again, None),
         _own("render --check, nothing changed, found clean before", ours.remembered, 0.3),
         _own("render --check --no-cache, nothing changed", ours.check, None),
-        _own("validate --skip build", ours.validate, 0.7),
+        _own("validate --skip build: all embedded checks, fit and policies", ours.validate, 0.7),
         _own("plan --base HEAD, one entry edited", ours.plan, 1.0),
         _own("--help", ours.help, 0.08),
         _own("--version", ours.version, 0.08),

@@ -9,6 +9,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import yaml
+
+from tests.kubeconform import KUBECONFORM, NO_NETWORK, kubeconform, write_core_schemas
+
 from .fleet import CLUSTERS, SHAPES, model
 from .measure import BenchError, Cost, medians, run, run_all, say
 
@@ -24,6 +28,26 @@ def measure_kustomize(root: Path, models: int, env: Mapping[str, str]) -> tuple[
     units = [root / "clusters" / cluster / name for cluster in CLUSTERS for name in _names(models)]
     say(f"kubectl kustomize: {len(units)} units, two at a time")
     return len(units), run_all([(HERE / "kubectl", "kustomize", unit) for unit in units], env)
+
+
+def measure_kubeconform(folder: Path, root: Path, runs: int, env: Mapping[str, str]) -> tuple[int, Cost]:
+    """Judge every object of both clusters by its schema, and by nothing else; returns how many there were.
+
+    Raises:
+        BenchError: it is not built, or refuses an object.
+    """
+    if not KUBECONFORM.is_file():
+        raise BenchError("kubeconform is not built: `make tools` builds it")
+    folder.mkdir()
+    write_core_schemas(_minor(root), folder)
+    files = [path for cluster in CLUSTERS for path in (root / "clusters" / cluster).rglob("*.yaml")]
+    say(f"kubeconform: {len(files)} files, {runs} runs after a warm-up")
+    return len(files), medians(lambda: run((*kubeconform(folder), *files), {**env, **NO_NETWORK}), runs)
+
+
+def _minor(root: Path) -> str:
+    entry = yaml.safe_load((root / "catalog" / "clusters" / f"{CLUSTERS[0]}.yaml").read_text("utf-8"))
+    return str(entry["spec"]["kubernetes"])
 
 
 def measure_kapitan(folder: Path, root: Path, models: int, runs: int, env: Mapping[str, str]) -> tuple[int, Cost]:
