@@ -1,5 +1,7 @@
 """Is every setting read from a flag and a variable, and is everything that is wrong said at one start?"""
 
+import logging
+from collections.abc import Iterator
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +13,16 @@ from reconciler.settings import Settings, SettingsError, read_settings
 
 RESERVATION = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/capacityReservationGroups/c"
 AZURE = ["--subscription-id=s", "--resource-group=r", "--cluster-name=c", "--location=eastus"]
+
+
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """`main` takes over the process's logging, and a handler of a closed stream complains at each line."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def wrong(arguments: list[str], environment: dict[str, str] | None = None) -> list[str]:
@@ -119,6 +131,7 @@ def test_a_wrong_start_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> No
     assert said[0] == "error: `--azure` is `cloud`: it is one of `arm`, `simulated`"
 
 
+@pytest.mark.usefixtures("own_logging")
 def test_a_missing_kubeconfig_is_no_traceback(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["--azure=simulated", f"--kubeconfig={tmp_path / 'none'}"]) == 1
     assert "no way to the API server" in capsys.readouterr().err
