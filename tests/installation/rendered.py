@@ -40,8 +40,12 @@ def environment(cluster: str) -> dict[str, str]:
 
 
 def kubeconfig(server: ApiServer) -> Path:
-    """How its service account signs in at a server that has the unit: with a token, as a pod's are."""
+    """How its service account signs in: with a token, as a pod does. Made once, since the server may be down later."""
     path = server.folder / "reconciler.kubeconfig"
+    if path.exists():
+        return path
+    for key in (("Namespace", "", NAMESPACE), ("ServiceAccount", NAMESPACE, NAME)):
+        server.api().apply(rendered_objects("dev")[key])
     wish = {
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenRequest",

@@ -27,6 +27,7 @@ def prepare(server: ApiServer) -> Api:
     load_definitions(api, [crd for crd, _ in definitions(fetch()) if crd["spec"]["names"]["kind"] == "NodeClaim"])
     for body in rendered_objects("dev").values():
         api.apply(body)
+    kubeconfig(server)
     return api
 
 
