@@ -18,6 +18,6 @@ def test_kills_at_random_moments_leak_nothing_and_make_nothing_twice(tmp_path: P
     figures = soak(plan, tmp_path)
     assert (figures.leaked, figures.duplicates, figures.foreign_touched) == (set(), 0, 0), f"{seed=} {figures}"
     assert figures.claims == plan.claims
-    assert figures.kills >= 5
+    assert figures.kills >= 3
     surprises = [each for each in (tmp_path / "log").read_text().splitlines() if "Traceback" in each]
     assert surprises == []
