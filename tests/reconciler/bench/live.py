@@ -172,8 +172,7 @@ def measure_weight(here: Stage, count: int, seconds: float) -> Weight:
     """At rest, with all claims ready."""
     with here.process(ALONE, WIDE) as process:
         for number in range(count):
-            if f"burst{number}" not in here.claims():
-                here.create(f"heavy{number}")
+            here.create(f"heavy{number}")
         wait_for(lambda: all(here.claims().values()), process.describe, PATIENCE)
         time.sleep(35)  # Until it lists as rarely as an idle one.
         before = _cpu_seconds(process.pid)
