@@ -149,7 +149,7 @@ def test_triton_s_compiler_knows_one_module(tmp_path: Path) -> None:
     (tmp_path / "KEY").mkdir()
     (tmp_path / "KEY" / "cuda_utils.cpython-311-x86_64-linux-gnu.so").write_bytes(b"module")
     command = [
-        str(INFERENCE / "bin" / "triton-cc"),
+        str(INFERENCE / "bin" / "triton-module"),
         "-O3",
         "-shared",
         "-o",
