@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from inference.engine.protocol import Sampling, Token, Work
+from inference.engine.protocol import Chunk, Sampling, Token, Work
 from inference.engine.transformers import decoder, forward, slots
 from inference.engine.transformers.adapters import Adapters
 from inference.engine.transformers.forward import Dense, Separate
 from inference.engine.transformers.sampler import Sampler
 from inference.engine.transformers.scheduler import PROMPT_TOKENS, Running, Scheduler
 from inference.engine.transformers.start import choose
+from inference.errors import RequestError
 from inference.settings import ModelSettings
 from tests import models
 
@@ -39,6 +40,7 @@ def run(scheduler: Scheduler, arrivals: list[list[Running]]) -> None:
         for sequence in waiting.popleft() if waiting else []:
             scheduler.add(sequence)
         for sequence, chunk in scheduler.step():
+            assert isinstance(chunk, Chunk)
             sequence.owner.extend(token.id for token in chunk.tokens)
         if scheduler.idle and not waiting:
             return
@@ -127,6 +129,23 @@ def test_a_wrong_mask_is_found_before_anybody_is_served(monkeypatch: pytest.Monk
 
 
 @torch.inference_mode()
+def test_a_sequence_without_a_next_token_leaves_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = models.build(models.llama())
+    rows, _ = choose(model, ModelSettings("x"), Adapters())
+    wanted = Sampling(max_tokens=5, temperature=1.0, seed=3)
+    broken, sound = (Running(Work([7, 8], wanted), Sampler(wanted, [7, 8]), owner=[]) for _ in range(2))
+    monkeypatch.setattr(broken.sampler, "_bend", lambda logits: logits * float("nan"))
+    scheduler = Scheduler(rows, 4)
+    for sequence in (broken, sound):
+        scheduler.add(sequence)
+    while not scheduler.idle:
+        for sequence, chunk in scheduler.step():
+            sequence.owner.append(chunk)
+    assert [type(item) for item in broken.owner] == [RequestError]
+    assert [len(item.tokens) for item in sound.owner] == [1] * 5
+
+
+@torch.inference_mode()
 def test_the_serial_mode_answers_the_same(model: Any) -> None:
     rows, mode = choose(model, ModelSettings("x", mode="serial"), Adapters())
     assert mode == "serial"
@@ -146,6 +165,7 @@ def test_prompt_log_probabilities_are_those_of_the_model() -> None:
     report: list[Token] = []
     while not scheduler.idle:
         for _, chunk in scheduler.step():
+            assert isinstance(chunk, Chunk)
             report += chunk.prompt
     logprobs = model(torch.tensor([prompt])).logits[0].log_softmax(-1)
     assert report[0] == Token(prompt[0])

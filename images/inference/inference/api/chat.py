@@ -65,8 +65,6 @@ def orders(served: Served, body: ChatRequest, offered: Sequence[Tool], desk: Des
 
 def _refuse(body: ChatRequest) -> None:
     refuse_unknown(body)
-    for number, item in enumerate(body.messages):
-        refuse_unknown(item, f"messages[{number}].")
     if body.top_logprobs is not None and not body.logprobs:
         raise RequestError("`top_logprobs` needs `logprobs`", "top_logprobs")
     if body.stream_options and not body.stream:

@@ -23,9 +23,17 @@ class Body(BaseModel):
 
 
 def refuse_unknown(body: Body, where: str = "") -> None:
+    """Refuse fields by name that would be ignored, however deep; what says nothing, clients may send."""
     for name, value in (body.model_extra or {}).items():
-        if value is not None:
+        if value not in (None, [], {}):
             raise unsupported(f"{where}{name}", "is no field that this server knows")
+    for name in type(body).model_fields:
+        value = getattr(body, name)
+        if isinstance(value, Body):
+            refuse_unknown(value, f"{where}{name}.")
+        for place, item in enumerate(value if isinstance(value, list) else ()):
+            if isinstance(item, Body):
+                refuse_unknown(item, f"{where}{name}[{place}].")
 
 
 def check_text(texts: Iterable[str], param: str) -> None:

@@ -12,7 +12,6 @@ Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 
 class StreamOptions(Body):
     include_usage: bool | None = None
-    continuous_usage_stats: bool | None = None
 
 
 class JsonSchema(Body):

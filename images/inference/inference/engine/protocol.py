@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 Finish = Literal["stop", "length"]
+COLDEST = 1e-5
+"""Below this temperature nothing but the likeliest token has a chance, and numbers overflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Sampling:
 
     @property
     def greedy(self) -> bool:
-        return self.temperature == 0 or self.top_k == 1
+        return self.temperature < COLDEST or self.top_k == 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,11 @@ from inference.engine.transformers.forward import adapter_arguments
 from inference.errors import RequestError
 
 Emit = Callable[[Chunk], None]
+MOST_BEAMS = 16
+BEAMS = frozenset({"num_beams", "num_beam_groups"})
+REFUSED = frozenset({"num_return_sequences", "return_dict_in_generate", "cache_implementation", "cache_config",
+                     "compile_config", "max_time", "stop_strings", "transformers_version"})  # fmt: skip
+"""Arguments that change the shape of what `generate` returns, or how the process uses memory and compilers."""
 
 
 class Cancelled(StoppingCriteria):
@@ -35,6 +40,7 @@ class Outlet:
         self._emit = emit
         self._prompt_seen = False
         self._made = 0
+        self._finish: Finish | None = None
         self._work = work
 
     def put(self, value: torch.Tensor) -> None:
@@ -43,10 +49,13 @@ class Outlet:
             return
         for token in value.flatten().tolist():
             self._made += 1
-            self._emit(Chunk((Token(token),), _finish(token, self._made, self._work.sampling)))
+            self._finish = _finish(token, self._made, self._work.sampling)
+            self._emit(Chunk((Token(token),), self._finish))
 
     def end(self) -> None:
-        """The last chunk has said so already."""
+        """Say that it is over where no token has said so: other arguments may end an answer as well."""
+        if self._finish is None:
+            self._emit(Chunk((), "stop"))
 
 
 def _finish(token: int, made: int, sampling: Sampling) -> Finish | None:
@@ -56,25 +65,31 @@ def _finish(token: int, made: int, sampling: Sampling) -> Finish | None:
 
 
 def run(model: Any, work: Work, adapter: str | None, cancelled: threading.Event, emit: Emit) -> None:
-    """Generate one answer; the arguments that `generate` refuses are the client's mistake."""
+    """Generate one answer; whatever goes wrong over a client's own arguments is the client's mistake, and only that."""
+    try:
+        _run(model, work, adapter, cancelled, emit)
+    except (RequestError, torch.AcceleratorError):
+        raise  # of a lost device every later request would suffer
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise RequestError(f"`generate` refuses these arguments: {reason}", "generate_kwargs") from error
+
+
+def _run(model: Any, work: Work, adapter: str | None, cancelled: threading.Event, emit: Emit) -> None:
     config = generation_config(work.sampling, model.generation_config)
     beams = (config.num_beams or 1) > 1
     ids = torch.tensor([list(work.prompt)], device=model.device)
     if work.sampling.seed is not None:
         torch.manual_seed(work.sampling.seed % 2**63)
-    try:
-        with torch.inference_mode():
-            answer = model.generate(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                generation_config=config,
-                stopping_criteria=StoppingCriteriaList([Cancelled(cancelled)]),
-                streamer=None if beams else Outlet(emit, work),
-                **adapter_arguments([adapter]),
-            )
-    except (ValueError, TypeError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RequestError(f"`generate` refuses these arguments: {reason}", "generate_kwargs") from error
+    with torch.inference_mode():
+        answer = model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            generation_config=config,
+            stopping_criteria=StoppingCriteriaList([Cancelled(cancelled)]),
+            streamer=None if beams else Outlet(emit, work),
+            **adapter_arguments([adapter]),
+        )
     if beams:
         _emit_whole(answer[0, ids.shape[1] :].tolist(), work.sampling, emit)
 
@@ -108,9 +123,11 @@ def generation_config(sampling: Sampling, own: Any) -> GenerationConfig:
 
 
 def _known(arguments: Mapping[str, object]) -> dict[str, object]:
-    """Refuse what is no argument of `generate`, by name."""
+    """Refuse by name what is no argument of `generate`, or what one answer cannot show."""
     fields = GenerationConfig().to_dict()
-    for name in arguments:
-        if name not in fields:
-            raise RequestError(f"`{name}` is no argument of `generate`", f"generate_kwargs.{name}")
+    for name, value in arguments.items():
+        if name not in fields or name in REFUSED or name.startswith("output_"):
+            raise RequestError(f"`{name}` is no argument of `generate` that is taken here", f"generate_kwargs.{name}")
+        if name in BEAMS and not (isinstance(value, int) and 1 <= value <= MOST_BEAMS):
+            raise RequestError(f"`{name}` is a whole number from 1 to {MOST_BEAMS}", f"generate_kwargs.{name}")
     return dict(arguments)

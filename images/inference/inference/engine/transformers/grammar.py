@@ -20,9 +20,10 @@ class Grammars:
         import llguidance
         import llguidance.hf
 
+        if not self._ends:
+            raise RequestError("the model has no token that could end an answer of this form", "response_format")
         if self._tables is None:
-            end = sorted(self._ends)
-            self._tables = llguidance.hf.from_tokenizer(self._tokenizer, eos_token=end[0] if end else None)
+            self._tables = llguidance.hf.from_tokenizer(self._tokenizer, eos_token=min(self._ends))
         grammar = llguidance.LLMatcher.grammar_from_json_schema(schema, overrides={"whitespace_flexible": False})
         matcher = llguidance.LLMatcher(self._tables, grammar)
         if matcher.is_error():
@@ -39,13 +40,18 @@ class Grammar:
         self._matcher = matcher
         self._ends = ends
 
+    @property
+    def over(self) -> bool:
+        """Whether the answer is complete, so that only its end can follow."""
+        return bool(self._matcher.is_stopped())
+
     def accept(self, token: int) -> None:
         if token not in self._ends:
             self._matcher.consume_token(token)
 
     def mask(self, logits: Tensor) -> Tensor:
         """Rule out every token that cannot follow."""
-        if self._matcher.is_stopped():
+        if self.over:
             allowed = torch.zeros(logits.shape[-1], dtype=torch.bool)
             allowed[list(self._ends)] = True
         else:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from inference.engine.protocol import Sampling, Token
 from inference.engine.transformers.grammar import Grammar
+from inference.errors import RequestError
 
 NOTHING = -math.inf
 
@@ -44,6 +45,8 @@ class Sampler:
     def choose(self, logits: Tensor) -> Token:
         """The next token from the logits at the end of the sequence (one dimension, in float32)."""
         bent = self._bend(logits.clone())
+        if not torch.isfinite(bent.max()):
+            raise RequestError("the model's answer is no number, so no token can be chosen", status=500)
         token = int(bent.argmax()) if self.sampling.greedy else self._draw(bent)
         self.accept(token)
         return self._report(token, logits)
@@ -59,7 +62,8 @@ class Sampler:
             logits[seen] -= wanted.presence_penalty + wanted.frequency_penalty * counts
         for token, bias in wanted.logit_bias.items():
             logits[token] += bias
-        if len(self._chosen) < wanted.min_tokens and wanted.stop_tokens:
+        over = self.grammar is not None and self.grammar.over
+        if len(self._chosen) < wanted.min_tokens and wanted.stop_tokens and not over:
             logits[list(wanted.stop_tokens)] = NOTHING
         return self.grammar.mask(logits) if self.grammar else logits
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from inference.engine.protocol import Chunk, Finish, Stats, Token, Work
 from inference.engine.transformers.forward import Rows
 from inference.engine.transformers.sampler import Sampler, describe
+from inference.errors import RequestError
 
 PROMPT_TOKENS = 512
 """Tokens of prompts that one step reads at most."""
@@ -46,7 +47,7 @@ class Running:
         return self.length < len(self.work.prompt)
 
 
-Step = list[tuple[Running, Chunk]]
+Step = list[tuple[Running, Chunk | RequestError]]
 
 
 class Scheduler:
@@ -168,10 +169,19 @@ class Scheduler:
             tokens = [Token(token) for token in logits.argmax(-1).tolist()]
             for sequence, token in zip(sequences, tokens, strict=True):
                 sequence.sampler.accept(token.id)
-        else:
-            pairs = zip(sequences, torch.unbind(logits), strict=True)
-            tokens = [sequence.sampler.choose(row) for sequence, row in pairs]
-        return [(sequence, _chunk(sequence, token)) for sequence, token in zip(sequences, tokens, strict=True)]
+            return [(sequence, _chunk(sequence, token)) for sequence, token in zip(sequences, tokens, strict=True)]
+        return [
+            (sequence, _chosen(sequence, row)) for sequence, row in zip(sequences, torch.unbind(logits), strict=True)
+        ]
+
+
+def _chosen(sequence: Running, logits: Tensor) -> Chunk | RequestError:
+    """The next token; a sequence that has none leaves alone, the others go on."""
+    try:
+        return _chunk(sequence, sequence.sampler.choose(logits))
+    except RequestError as error:
+        sequence.cancelled = True
+        return error
 
 
 def _chunk(sequence: Running, token: Token) -> Chunk:
