@@ -14,7 +14,8 @@ SERVER := .cache/inference/venv
 LOCK_IMAGE := pip compile -q --generate-hashes --no-emit-index-url --no-header \
   --python-version 3.11 --python-platform x86_64-manylinux_2_28
 
-.PHONY: help render check test test-inference image-test scan sbom e2e validate schemas fmt tools bench demo coverage soak lock clean
+.PHONY: help render check test test-inference image-test scan sbom e2e validate schemas fmt tools bench bench-inference demo \
+  coverage soak lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +74,10 @@ tools: $(VENV)/.run ## build what the tests start beside Python into .cache/ (on
 bench: $(VENV)/.dev tools ## measure the generator and the reconciler beside their peers and print two tables
 	@$(BIN)/python -m tests.bench
 	@$(BIN)/python -m tests.reconciler.bench
+
+bench-inference: $(SERVER)/.ready ## measure the inference server beside its peers and print the table
+	@cd $(INFERENCE) && "$(CURDIR)/$(SERVER)/bin/python" -m tests.bench
+	@cd $(INFERENCE) && "$(CURDIR)/$(SERVER)/bin/python" -m tests.bench.forward_loop
 
 demo: $(VENV)/.dev tools ## watch two NodeClaims live and end: API server, reconciler and a simulated Azure
 	@$(BIN)/python -m tests.demo

@@ -245,6 +245,22 @@ def test_kaitos_contract(server: Running) -> None:
     assert post("/chat", json={"messages": [{"role": "user", "content": "x"}]}).status_code == httpx.codes.BAD_REQUEST
 
 
+def test_lengths_count_as_in_generate(server: Running) -> None:
+    """KAITO's own tests ask for lengths in tokens, the prompt's included."""
+    prompt = "one two"
+    inside = server.client.post("/v1/completions", json={"prompt": prompt, "max_tokens": 1}).json()["usage"]
+    wanted = {"max_length": inside["prompt_tokens"] + 9, "min_length": inside["prompt_tokens"] + 9}
+    before = server.metric("vllm:generation_tokens_total")
+    body = {
+        "prompt": prompt,
+        "return_full_text": False,
+        "clean_up_tokenization_spaces": False,
+        "generate_kwargs": wanted,
+    }
+    assert server.client.post("/chat", json=body).status_code == httpx.codes.OK
+    assert server.metric("vllm:generation_tokens_total") == before + 9
+
+
 def test_typical_sampling_is_honoured_or_refused_by_name(server: Running, engine: str) -> None:
     wanted = {"prompt": "one two", "generate_kwargs": {"max_length": 30, "typical_p": 0.9}}
     answer = server.client.post("/chat", json=wanted)

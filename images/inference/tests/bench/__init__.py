@@ -1,0 +1,1 @@
+"""How fast the server is beside others on the same processors: `make bench-inference`."""
