@@ -18,7 +18,7 @@ import psutil
 
 from inference.engine.transformers.load import calculates_bfloat16
 from tests import models
-from tests.bench.load import Seen, run
+from tests.bench.load import Seen, run, warm_up
 from tests.bench.peers import PEERS, Peer
 from tests.servers import ROOT, free_port
 
@@ -115,7 +115,7 @@ def main() -> int:
         log = Path(tempfile.gettempdir()) / f"kaitops-bench-{name.replace(' ', '-')}.log"
         with started(PEERS[name], folder, wanted.dtype, log) as (url, process, ready):
             form = PEERS[name].form(folder)
-            asyncio.run(run(url, form, 1, 4, 3))
+            asyncio.run(warm_up(url, form))
             for clients, tokens in LOADS:
                 if clients not in wanted.clients:
                     continue

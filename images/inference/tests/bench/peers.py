@@ -41,6 +41,8 @@ def _chat(_: str) -> Form:
 
 EXACT = _openai(ignore_eos=True, stream_options={"include_usage": True})
 VLLM = ("--max-model-len", "2048", "--max-num-seqs", "32")
+BOUNDED = ("--cb-block-size", "128", "--cb-num-blocks", "64", "--cb-max-batch-tokens", "512")
+"""Without these its cache takes most of the machine's memory."""
 PEERS = {
     "one at a time": Peer(
         lambda folder, dtype, port: [PYTHON, "-m", "tests.bench.serial_server", folder, dtype, str(port)], _chat
@@ -55,7 +57,7 @@ PEERS = {
     "transformers serve, continuous": Peer(
         lambda folder, dtype, port: [
             *(str(BIN / "transformers"), "serve", folder, "--dtype", dtype, "--device", "cpu"),
-            *("--continuous-batching", "--host", "127.0.0.1", "--port", str(port)),
+            *("--continuous-batching", *BOUNDED, "--host", "127.0.0.1", "--port", str(port)),
         ],
         _openai(),
     ),
