@@ -95,6 +95,19 @@ def save(folder: Path, config: PreTrainedConfig, dtype: torch.dtype = torch.floa
     return folder
 
 
+def save_large(folder: Path, config: PreTrainedConfig) -> Path:
+    """The same for a shape whose proper beginning would take half a minute: any small numbers will do."""
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    model.to_empty(device="cpu")
+    for parameter in model.parameters():
+        torch.nn.init.uniform_(parameter, -0.03, 0.03)
+    model.tie_weights()
+    model.save_pretrained(folder)
+    tokenizer(folder)
+    return folder
+
+
 def train_counting(folder: Path) -> Path:
     """A model that has learned to count: after `one two` comes ` three`, after ` ten` the end."""
     words = tokenizer(folder)

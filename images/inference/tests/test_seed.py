@@ -23,7 +23,7 @@ OUTPUT_TOKENS = 64
 @pytest.mark.slow
 def test_the_guides_five_questions_are_answered_within_a_minute_each(tmp_path: Path) -> None:
     """Random weights in bloomz-560m's shape cost what its own do; two threads as the manifest's requests give it."""
-    folder = models.save(tmp_path / "bloomz-560m", models.BLOOM_560M(eos_token_id=None))
+    folder = models.save_large(tmp_path / "bloomz-560m", models.BLOOM_560M(eos_token_id=None))
     port = free_port()
     launch = ["accelerate", "launch", "--num_processes", "1", "--num_machines", "1", "tfs/inference_api.py"]
     seed = ["--pipeline", "text-generation", "--trust_remote_code", "--allow_remote_files"]
@@ -35,8 +35,9 @@ def test_the_guides_five_questions_are_answered_within_a_minute_each(tmp_path: P
             began = time.monotonic()
             answer = server.client.post("/chat", json=body)
             assert answer.status_code == httpx.codes.OK
-            assert answer.json()["Result"]
+            assert set(answer.json()) == {"Result"}
             assert time.monotonic() - began < CURL_SECONDS
-        assert server.metric("kaitops_inference_model_info{") == 1
+        # Most tokens of so large a vocabulary have no text in the tests' tokenizer, so that they are only counted.
+        assert server.metric("vllm:generation_tokens_total") > len(QUESTIONS) * OUTPUT_TOKENS / 2
         text = server.client.get("/metrics", headers={"Accept": "text/plain"}).text
         assert 'mode="continuous"' in text
