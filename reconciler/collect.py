@@ -158,8 +158,8 @@ class Collector:
         """Nodes that our finalizer holds although nobody is left to take it off."""
         for node in self.nodes():
             uid = node.labels.get(names.UID_LABEL, "")
-            gone = bool(uid) and uid not in alive and node.pool not in pools
-            if not (gone and node.held and self.may_write()):
+            gone = bool(uid) and uid not in alive
+            if not (gone and self._has_left(uid, pools.get(node.pool)) and node.held and self.may_write()):
                 continue
             kept = [each for each in node.finalizers if each != names.TERMINATION_FINALIZER]
             try:
@@ -168,3 +168,7 @@ class Collector:
                     await self.kube.delete_node(node.name, node.uid)
             except KubeError as error:
                 LOG.info("node not released", extra={"node": node.name, "cause": str(error)})
+
+    def _has_left(self, uid: str, pool: Pool | None) -> bool:
+        """Whether the pool of a UID is no more: there is none of its name, or beyond doubt another claim's."""
+        return pool is None or (ownership(pool, self.cluster_id) is Ownership.OURS and pool.uid != uid)

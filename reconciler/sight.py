@@ -15,6 +15,9 @@ from reconciler.nodepool import Ownership, Pool, ownership
 from reconciler.offerings import Choice, Refusals, choose
 from reconciler.settings import Settings
 
+SILENCE_SECONDS = 120.0
+"""The API server ends each watch of the Nodes within a minute; after two without a word nobody knows them any more."""
+
 
 @dataclass
 class Sight:
@@ -59,7 +62,8 @@ class Sight:
             fresh=self.lister.snapshot.started > self.needed(claim, memory),
             ending=self.lister.snapshot.started <= memory.ended,
             nodes=self._nodes(claim, pool, whose),
-            steady=self.lister.steady_for() >= self.settings.repair_after.total_seconds(),
+            former=tuple(each for each in self.mirror.nodes_near(claim.name) if _is_former(each, claim)),
+            steady=self._is_current() and self.lister.steady_for() >= self.settings.repair_after.total_seconds(),
             running=self.lister.cluster is None or self.lister.cluster.steady,
             admitted=pool is not None or self._admitted(claim),
             problems=wrong,
@@ -85,11 +89,17 @@ class Sight:
         node_class = self.settings.node_class(claim.node_class)
         return choose(offerings(claim, node_class, self.settings.location), self.refusals, self.clock())
 
+    def _is_current(self) -> bool:
+        """Whether Nodes and pools are known as they are: a machine must not be ended for what it looked like once."""
+        now = loop_time()
+        heard = now - self.mirror.nodes.heard <= SILENCE_SECONDS
+        return heard and now - self.lister.snapshot.started <= 2 * self.settings.idle_period
+
     def _nodes(self, claim: Claim, pool: Pool | None, whose: Ownership) -> tuple[Node, ...]:
-        """The Nodes of a pool that is the claim's; otherwise only those that carry its UID."""
+        """The Nodes of a pool that is the claim's, but those of a former claim; otherwise only with the claim's UID."""
         near = self.mirror.nodes_near(claim.name)
         if pool is not None and whose is Ownership.OURS and pool.uid == claim.uid:
-            return tuple(near)
+            return tuple(node for node in near if not _is_former(node, claim))
         return tuple(node for node in near if _carries(node, claim.uid))
 
     def _admitted(self, claim: Claim) -> bool:
@@ -97,6 +107,10 @@ class Sight:
         waiting = [each for each in self.mirror.all_claims() if each.name not in pools and budget.is_waiting(each)]
         room = budget.headroom(pools.values(), self.cluster_id, self.settings.pool_limit, self.settings.pool_reserve)
         return budget.admitted(claim, waiting, room)
+
+
+def _is_former(node: Node, claim: Claim) -> bool:
+    return node.pool == claim.name and node.labels.get(names.UID_LABEL, claim.uid) != claim.uid
 
 
 def _carries(node: Node, uid: str) -> bool:

@@ -45,8 +45,10 @@ class Seen:
     """Azure has accepted to delete that pool since the LIST began."""
     nodes: tuple[Node, ...]
     """The Nodes of that pool, and those that the claim owns."""
+    former: tuple[Node, ...]
+    """Those of the pools of former claims of its name."""
     steady: bool
-    """The cluster runs, and has done so for a while: its Nodes can be judged."""
+    """The cluster runs, and has done so for a while, and what we know is of late: its Nodes can be judged."""
     running: bool
     """The cluster takes requests for pools."""
     admitted: bool

@@ -16,6 +16,7 @@ from reconciler.decide.action import (
     Draft,
     LookAgain,
     Notice,
+    RemoveNode,
     Seen,
     Wait,
 )
@@ -57,6 +58,9 @@ def _ask(seen: Seen, draft: Draft) -> Decision:
         draft.set(summary(seen.choice.refusals))
         hopeless = all(each.verdict.hopeless for each in seen.choice.refusals)
         return _refused(seen, draft, seen.choice.until - seen.now, hopeless=hopeless)
+    for node in seen.former:
+        # A scale set names its machines anew from 0: the next one must not join as a Node that is about to go.
+        return Decision(RemoveNode(node))
     return Decision(CreatePool(seen.desired))
 
 
