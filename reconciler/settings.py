@@ -17,6 +17,7 @@ from reconciler.duration import parse_duration
 from reconciler.nodeclass import NodeClass, read_classes
 
 PREFIX = "RECONCILER_"
+SHORTEST_SWEEP = 10
 ANYWHERE = "0.0.0.0"  # noqa: S104 -- kubelet and Prometheus come from outside the pod
 
 
@@ -224,6 +225,13 @@ def _contradictions(settings: Settings) -> list[str]:
         )
     if settings.orphan_age < timedelta(seconds=2 * settings.settle):
         found.append("`--orphan-age` must be at least twice `--settle`: a pool that is just being made is no orphan")
+    if settings.repair_after < timedelta(minutes=1):
+        found.append(
+            "`--repair-after` must be at least 1m: a Node that joins is not ready at first; to repair none, write"
+            " `--node-repair false`"
+        )
+    if settings.sweep_period < SHORTEST_SWEEP:
+        found.append(f"`--sweep-period` must be at least {SHORTEST_SWEEP}s: each search lists every claim")
     if settings.context and not settings.kubeconfig:
         found.append("`--context` needs `--kubeconfig`")
     if settings.metrics_port == settings.health_port != 0:

@@ -72,6 +72,8 @@ def test_everything_that_is_wrong_at_once() -> None:
         (["--pool-limit=3", "--pool-reserve=3"], "must be less than `--pool-limit`"),
         (["--list-period=60s"], "`--idle-period` no shorter"),
         (["--orphan-age=30s"], "a pool that is just being made is no orphan"),
+        (["--repair-after=0s"], "to repair none, write `--node-repair false`"),
+        (["--sweep-period=0s"], "each search lists every claim"),
         (["--context=x"], "`--context` needs `--kubeconfig`"),
         (["--metrics-port=9", "--health-port=9"], "must differ"),
         (["--tags=team"], "write `name=value,name=value`"),
