@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,12 +19,12 @@ STEADY = 900
 def deaf_to_nodes(world: World) -> None:
     """The API server refuses the Nodes from now on, and answers everything else."""
 
-    def refused(*_: object) -> object:
+    async def refused() -> Any:
         raise KubeError("nodes is forbidden", 403)
 
     store = world.kube.node_store
-    store.deaf_until = asyncio.get_running_loop().time() + 86400
-    store.list = store.watch = refused  # type: ignore[assignment,method-assign] -- the store has no such fault
+    store.deaf_until = asyncio.get_running_loop().time() + 86400  # The watch hangs, is dropped, and a list is due.
+    store.list = refused  # type: ignore[method-assign]  # the store has no such fault
 
 
 def set_ready(world: World, node: str, *, ready: bool) -> None:
