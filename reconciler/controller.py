@@ -142,14 +142,23 @@ class Controller:
             key = await self.queue.take()
             try:
                 async with asyncio.timeout(TURN_SECONDS):
-                    again = await self.turn(key)
-                    await self.recorder.flush()
+                    again = await self._tell(key)
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # noqa: BLE001 -- one claim's trouble must not stop the others
                 self._failed(key, error)
             else:
                 self.queue.done(key, again)
+
+    async def _tell(self, key: str) -> float | None:
+        """A turn, and the events of it: those of one that failed say why."""
+        try:
+            again = await self.turn(key)
+        except Exception:
+            await self.recorder.flush()
+            raise
+        await self.recorder.flush()
+        return again
 
     def _failed(self, key: str, error: Exception) -> None:
         wanted = error.retry_after if isinstance(error, AzureError | KubeError) else None

@@ -35,7 +35,6 @@ from reconciler.duration import format_time
 from reconciler.errors import Class, classify
 from reconciler.events import Recorder
 from reconciler.kube import ConflictError, GoneError, Kube, KubeError
-from reconciler.kube.port import BlockedError
 from reconciler.lister import Lister
 from reconciler.memory import Memories, Memory
 from reconciler.metrics import Metrics
@@ -167,12 +166,15 @@ class Effects:
 
     def _create_refused(self, claim: Claim, action: CreatePool, memory: Memory, error: AzureError) -> float | None:
         """What Azure said, remembered, so that the next decision knows it."""
+        verdict, now = classify(error.trouble), self.clock()
         if error.changed:
             memory.uncertain = loop_time()
+            memory.refuse(action.desired.offering, verdict, error.trouble.message, now)
             self.lister.want(claim.name, memory.uncertain)
             return None
-        memory.uncertain = loop_time() if error.status < HTTPStatus.INTERNAL_SERVER_ERROR else memory.uncertain
-        verdict, now = classify(error.trouble), self.clock()
+        # A gateway answers for AKS when it has waited long enough: what it gave up may take effect from now on.
+        gave_up = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        memory.uncertain = loop_time() + (self.settings.settle if gave_up else 0.0)
         if error.throttled or verdict.kind is Class.THROTTLED:
             return error.retry_after or verdict.hold.total_seconds()
         offering = action.desired.offering
@@ -222,8 +224,11 @@ class Effects:
             return None
         if error.throttled:
             return error.retry_after or again
-        if classify(error.trouble).kind is Class.CONFLICT:
+        verdict = classify(error.trouble)
+        if verdict.kind is Class.CONFLICT:
             return again
+        message = f"AKS does not delete the node pool: {verdict.sentence} ({error.trouble.message})"
+        self.recorder.warning(claim, "NodePoolNotDeleted", message)
         raise error
 
     async def _delete_claim(self, claim: Claim, action: DeleteClaim) -> float | None:
@@ -294,18 +299,21 @@ class Effects:
         return len(await self.kube.attachments_on(node.name)) if node.ready else 0
 
     async def _evict(self, pod: Object) -> None:
+        """Whatever one pod is refused for, the others are asked, and the claim says that it waits."""
         try:
             await self.kube.evict(pod)
-        except BlockedError as error:
-            LOG.info("eviction blocked", extra={"pod": pod["metadata"]["name"], "cause": str(error)})
         except GoneError:
             return
+        except KubeError as error:
+            LOG.info("pod not evicted", extra={"pod": pod["metadata"]["name"], "cause": str(error)})
 
     async def _end_pod(self, pod: Object, seconds: int) -> None:
         try:
             await self.kube.delete_pod(pod, seconds)
         except GoneError:
             return
+        except KubeError as error:
+            LOG.info("pod not deleted", extra={"pod": pod["metadata"]["name"], "cause": str(error)})
 
     async def _say_draining(self, claim: Claim, left: int) -> None:
         """What holds the claim up; a status that cannot be written holds nothing up."""

@@ -7,10 +7,11 @@ seconds while something is going on, every half minute otherwise, and sooner whe
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reconciler.azure import AgentPools, AzureError, LostError
 from reconciler.clock import loop_time
+from reconciler.errors import UNKNOWN, Class, Verdict, classify
 from reconciler.nodepool import NEVER, Cluster, Pool, Snapshot
 
 LOG = logging.getLogger(__name__)
@@ -19,6 +20,13 @@ SHORTEST = 2.0
 TICK = 0.001
 """A LIST that begins at the very moment of a request may have come before it."""
 FIRST_DELAY, LONGEST_DELAY = 2.0, 60.0
+SEVERAL = 3
+"""Failures in a row that are more than a hiccup."""
+UNANSWERED = Verdict(
+    "AzureUnreachable",
+    "Azure does not answer as it should: the reconciler's log says how; it tries again by itself",
+    Class.TRANSIENT,
+)
 CLUSTER_PERIOD, UNSTEADY_PERIOD = 300.0, 60.0
 
 
@@ -36,6 +44,8 @@ class Lister:
     idle_period: float
     snapshot: Snapshot = NEVER
     cluster: Cluster | None = None
+    verdict: Verdict | None = None
+    """Why the last LISTs failed, several in a row; None while they come."""
     read_at: float = float("-inf")
     """When the last LIST came that was whole."""
     _cluster_at: float = float("-inf")
@@ -63,12 +73,20 @@ class Lister:
             try:
                 await self._read_cluster(CLUSTER_PERIOD if self._steady_since is not None else UNSTEADY_PERIOD)
                 await self._read()
-                failures = 0
+                failures, self.verdict = 0, None
             except Exception as error:  # noqa: BLE001 -- whatever it is, to end the process would mend nothing
                 failures += 1
                 _tell(error)
+                if failures >= SEVERAL:
+                    self._blame(_judge(error))
                 wanted = (error.retry_after or 0.0) if isinstance(error, AzureError) else 0.0
                 await asyncio.sleep(max(wanted, min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures - 1, 16))))
+
+    def _blame(self, verdict: Verdict) -> None:
+        """Who waits for a LIST hears why none comes, once."""
+        if verdict != self.verdict:
+            self.verdict = verdict
+            self.changed(list(self._wanted))
 
     async def _until_due(self) -> None:
         while (left := self._due() - loop_time()) > 0:
@@ -124,6 +142,16 @@ def _tell(error: Exception) -> None:
         extra={"cause": repr(error) if not expected else str(error)},
         exc_info=None if expected else error,
     )
+
+
+def _judge(error: Exception) -> Verdict:
+    """In words that are the same each time: a request's own number in a status would be news for ever."""
+    if not isinstance(error, AzureError):
+        return UNANSWERED
+    verdict = classify(error.trouble)
+    if verdict is UNKNOWN:
+        return replace(verdict, sentence=f"{verdict.sentence} ({error.status} {error.trouble.code})")
+    return verdict
 
 
 def _different(old: Mapping[str, Pool], new: Mapping[str, Pool]) -> set[str]:

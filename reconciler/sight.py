@@ -60,6 +60,7 @@ class Sight:
             pool=pool,
             ownership=whose,
             fresh=self.lister.snapshot.started > self.needed(claim, memory),
+            blind=self.lister.verdict,
             ending=self.lister.snapshot.started <= memory.ended,
             nodes=self._nodes(claim, pool, whose),
             former=tuple(each for each in self.mirror.nodes_near(claim.name) if _is_former(each, claim)),

@@ -41,6 +41,8 @@ class Seen:
     ownership: Ownership
     fresh: bool
     """The LIST was begun late enough to believe that a pool which is not in it does not exist."""
+    blind: Verdict | None
+    """Why no LIST comes, once some have failed."""
     ending: bool
     """Azure has accepted to delete that pool since the LIST began."""
     nodes: tuple[Node, ...]
@@ -70,6 +72,9 @@ class Seen:
         if self.pool is None or self.ownership is not Ownership.OURS or self.pool.uid != self.claim.uid:
             return None
         return self.pool
+
+
+UNREADABLE = "the node pools cannot be read: {}"
 
 
 class Action:

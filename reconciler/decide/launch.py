@@ -9,6 +9,7 @@ from reconciler.decide.action import (
     LATER,
     MOMENT,
     SOON,
+    UNREADABLE,
     CreatePool,
     Decision,
     DeleteClaim,
@@ -31,14 +32,22 @@ UNAVAILABLE = "all requested instance types were unavailable during launch"
 def launch(seen: Seen, draft: Draft) -> Decision | None:
     """None: there is a pool, and it was launched."""
     if seen.ending:
-        return Decision(LookAgain())
+        return _look_again(seen, draft)
     if seen.own_pool is not None:
         return _watch(seen, seen.own_pool, draft)
     if seen.pool is not None:
         return _occupied(seen, seen.pool, draft)
     if not seen.fresh:
-        return Decision(LookAgain())
+        return _look_again(seen, draft)
     return _lost(seen, draft) if seen.claim.launched else _ask(seen, draft)
+
+
+def _look_again(seen: Seen, draft: Draft) -> Decision:
+    """A LIST is on its way; whoever waits for long is told why none comes."""
+    if seen.blind is None or draft.condition(names.LAUNCHED).status != "Unknown":
+        return Decision(LookAgain())
+    draft.set(unknown(names.LAUNCHED, seen.blind.reason, UNREADABLE.format(seen.blind.sentence)))
+    return draft.decision(LookAgain())
 
 
 def _ask(seen: Seen, draft: Draft) -> Decision:

@@ -11,6 +11,7 @@ from reconciler.conditions import shorten
 from reconciler.decide.action import (
     LATER,
     SOON,
+    UNREADABLE,
     Decision,
     DeletePool,
     Drain,
@@ -32,11 +33,10 @@ def decide(seen: Seen) -> Decision:
         return Decision(Ignore(), settled=True)
     if seen.own_pool is not None:
         return _end(seen, seen.own_pool)
-    if seen.pool is not None and not seen.pool.deleting and _may_be_ours(seen, seen.pool):
-        message = f"node pool `{seen.pool.name}` may be this claim's and is not tagged so: {_WAYS_OUT[seen.ownership]}"
-        return Decision(Wait(), again=LATER, notice=Notice("Warning", "NodePoolDisputed", shorten(message)))
+    if seen.pool is not None and _may_be_ours(seen, seen.pool):
+        return _keep(seen, seen.pool)
     if not seen.fresh:
-        return Decision(LookAgain())
+        return _look_again(seen)
     for node in seen.nodes:
         return Decision(RemoveNode(node))
     return Decision(DropFinalizer(), settled=True)
@@ -50,9 +50,25 @@ _WAYS_OUT = {
 }
 
 
+def _keep(seen: Seen, pool: Pool) -> Decision:
+    """Until somebody has deleted the pool, or said whose it is."""
+    if pool.deleting:
+        return Decision(Wait(), again=LATER)
+    message = f"node pool `{pool.name}` may be this claim's and is not tagged so: {_WAYS_OUT[seen.ownership]}"
+    return Decision(Wait(), again=LATER, notice=Notice("Warning", "NodePoolDisputed", shorten(message)))
+
+
+def _look_again(seen: Seen) -> Decision:
+    """Only a LIST lets the claim go; whoever waits for long is told why none comes."""
+    if seen.blind is None:
+        return Decision(LookAgain())
+    message = shorten(UNREADABLE.format(seen.blind.sentence))
+    return Decision(LookAgain(), notice=Notice("Warning", seen.blind.reason, message))
+
+
 def _end(seen: Seen, pool: Pool) -> Decision:
     if seen.ending:
-        return Decision(LookAgain())
+        return _look_again(seen)
     if pool.deleting:
         return Decision(Wait(), again=LATER)
     if seen.nodes and not seen.drained:

@@ -1,0 +1,170 @@
+"""Does whoever waits learn what he waits for, and is nobody asked in a loop meanwhile?"""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from reconciler import names
+from reconciler.azure import AzureError
+from reconciler.desired import Desired
+from reconciler.errors import Trouble
+from reconciler.kube import KubeError
+from tests.reconciler.fake_kube import claim_body
+from tests.reconciler.world import SETTINGS, Wire, World, scene
+
+
+def refusing(call: str, error: Exception) -> Wire:
+    """Every call of a name is refused."""
+
+    def refuse(name: str) -> None:
+        if name == call:
+            raise error
+
+    return Wire(before_call=refuse)
+
+
+def told(world: World) -> list[str]:
+    return [each["message"] for each in world.kube.events if each["type"] == "Warning"]
+
+
+def test_a_condition_of_the_request_that_is_never_met_is_told_and_not_asked_for_in_a_loop() -> None:
+    """Azure says 412 to each PUT although no LIST shows a pool."""
+
+    async def test(world: World) -> None:
+        wire = refusing("azure.create", AzureError(Trouble("PreconditionFailed", "it exists"), 412))
+        world.launch(wire)
+        world.kube.claim_store.create(claim_body())
+        await asyncio.sleep(600)
+        assert 5 <= wire.calls.count("azure.create") <= 45
+        assert world.conditions()[names.LAUNCHED] == ("Unknown", "Conflict")
+
+    scene(test, start=False)
+
+
+@pytest.mark.parametrize("call", ["azure.list", "azure.cluster"])
+def test_a_claim_says_why_it_waits_while_azure_cannot_be_read(call: str) -> None:
+    async def test(world: World) -> None:
+        wire = refusing(call, AzureError(Trouble("AuthorizationFailed", "no right to read"), 403))
+        world.launch(wire)
+        world.kube.claim_store.create(claim_body())
+        await asyncio.sleep(300)
+        assert world.conditions()[names.LAUNCHED] == ("Unknown", "AuthorizationFailed")
+        assert "lacks a right" in world.message()
+        written = len(world.kube.writes)
+        await asyncio.sleep(3600)
+        assert len(world.kube.writes) == written
+        assert wire.calls.count(call) < 100
+        wire.before_call = lambda _name: None
+        await world.until(world.ready, 600)
+
+    scene(test, start=False)
+
+
+def test_a_deleted_claim_says_why_it_stays_while_azure_cannot_be_read() -> None:
+    async def test(world: World) -> None:
+        wire = Wire()
+        world.launch(wire)
+        world.kube.claim_store.create(claim_body())
+        await world.until(world.ready)
+        wire.before_call = refusing("azure.list", AzureError(Trouble("AuthorizationFailed", "no"), 403)).before_call
+        world.kube.claim_store.delete("ws1")
+        await asyncio.sleep(900)
+        assert world.claim_or_none() is not None
+        assert any("lacks a right" in each for each in told(world))
+
+    scene(test, start=False)
+
+
+def test_a_deleted_claim_says_why_its_pool_is_not_deleted() -> None:
+    """A lock on the cluster, for example."""
+
+    async def test(world: World) -> None:
+        wire = refusing("azure.delete", AzureError(Trouble("ScopeLocked", "the scope is locked"), 409))
+        world.launch(wire)
+        world.kube.claim_store.create(claim_body())
+        await world.until(world.ready)
+        world.kube.claim_store.delete("ws1")
+        await asyncio.sleep(600)
+        assert wire.calls.count("azure.delete") < 30
+        assert any("the scope is locked" in each for each in told(world))
+
+    scene(test, start=False)
+
+
+def test_a_pod_whose_eviction_is_an_error_holds_its_claim_up_and_the_claim_says_so() -> None:
+    """Two budgets for one pod: the API server answers 500, and to the others of the Node it would say yes."""
+
+    async def test(world: World) -> None:
+        wire = Wire()
+        world.launch(wire)
+        world.kube.claim_store.create(claim_body())
+        await world.until(world.ready)
+        node = world.claim()["status"]["nodeName"]
+        for name in ("a", "b"):
+            metadata: dict[str, Any] = {"name": name, "namespace": "default", "uid": name}
+            world.kube.pods[name] = {"metadata": metadata, "spec": {"nodeName": node}}
+        evict = world.kube.evict
+
+        async def two_budgets(pod: dict[str, Any]) -> None:
+            if pod["metadata"]["name"] == "a":
+                raise KubeError("this pod has more than one PodDisruptionBudget", 500)
+            await evict(pod)
+
+        world.kube.evict = two_budgets  # type: ignore[method-assign]  # the API in memory has no such fault
+        world.kube.claim_store.delete("ws1")
+        await asyncio.sleep(120)
+        assert world.conditions()[names.DRAINED] == ("False", "Draining")
+        assert set(world.kube.pods) == {"a"}
+
+    scene(test, start=False)
+
+
+def test_an_answer_of_a_gateway_does_not_end_what_it_gave_up() -> None:
+    """It waits for AKS nearly as long as we do, and what it gave up takes effect later: its claim has to wait."""
+
+    async def test(world: World) -> None:
+        create = world.aks.create
+
+        async def slow(pool: Desired) -> None:
+            await asyncio.sleep(50)
+            world.kube.claim_store.delete("ws1")
+            later = asyncio.get_running_loop().create_task(_later(15, create, pool))
+            tasks.append(later)
+            raise AzureError(Trouble("GatewayTimeout", "no answer in time"), 504)
+
+        tasks: list[asyncio.Task[None]] = []
+        world.aks.create = slow  # type: ignore[method-assign]  # the simulated AKS is not so slow
+        world.launch()
+        world.kube.claim_store.create(claim_body())
+        await world.until(lambda: tasks, 120)
+        await world.until(lambda: world.claim_or_none() is None, 600)
+        await asyncio.sleep(30)
+        assert world.aks.puts == ["ws1"]
+        assert world.pools() == {}
+
+    scene(test, replace(SETTINGS, sweep_limit=0), start=False)
+
+
+async def _later(seconds: float, deed: Any, *arguments: Any) -> None:
+    await asyncio.sleep(seconds)
+    await deed(*arguments)
+
+
+def test_a_disputed_pool_that_somebody_deletes_keeps_its_claim_until_it_is_gone() -> None:
+    async def test(world: World) -> None:
+        world.kube.claim_store.create(claim_body())
+        await world.until(world.ready)
+        world.aks.edit("ws1", tags={})
+        await asyncio.sleep(60)
+        world.kube.claim_store.delete("ws1")
+        await asyncio.sleep(60)
+        world.aks.edit("ws1", state="Deleting")
+        await asyncio.sleep(300)
+        world.aks.edit("ws1", state="Failed")
+        assert world.claim_or_none() is not None, "nobody would ever hear of a pool that AKS failed to delete"
+        world.aks.remove("ws1")
+        await world.until(lambda: world.claim_or_none() is None, 300)
+
+    scene(test)
