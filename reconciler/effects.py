@@ -14,6 +14,7 @@ from reconciler.azure import AgentPools, AzureError, LostError
 from reconciler.clock import Clock, loop_time
 from reconciler.conditions import false
 from reconciler.decide.action import (
+    LATER,
     Action,
     AddFinalizer,
     CreatePool,
@@ -41,6 +42,7 @@ from reconciler.metrics import Metrics
 from reconciler.mirror import Mirror
 from reconciler.node import Node
 from reconciler.nodeclaim import Claim, Object
+from reconciler.nodepool import Pool
 from reconciler.offerings import Refusals
 from reconciler.settings import Settings
 from reconciler.sight import Sight
@@ -207,29 +209,44 @@ class Effects:
         try:
             await self.pools.delete(action.pool.name, action.pool.etag)
         except AzureError as error:
-            return self._delete_refused(claim, error, again)
+            return self._delete_refused(claim, action.pool, memory, error, again)
         finally:
             memory.uncertain = max(memory.uncertain, loop_time())
-            self.lister.want(claim.name, loop_time())
         memory.ended = loop_time()
+        self.lister.want(claim.name, memory.ended)
         self.recorder.normal(claim, "NodePoolDeleting", f"node pool `{action.pool.name}` is being deleted")
         return again
 
-    def _delete_refused(self, claim: Claim, error: AzureError, again: float | None) -> float | None:
+    def _delete_refused(
+        self, claim: Claim, pool: Pool, memory: Memory, error: AzureError, again: float | None
+    ) -> float | None:
         LOG.warning(
             "node pool not deleted",
             extra={"claim": claim.name, "cause": str(error), "correlation": error.correlation},
         )
         if error.changed:
-            return None
+            return self._look_at_etag(claim, pool, memory, error)
         if error.throttled:
             return error.retry_after or again
         verdict = classify(error.trouble)
         if verdict.kind is Class.CONFLICT:
             return again
-        message = f"AKS does not delete the node pool: {verdict.sentence} ({error.trouble.message})"
-        self.recorder.warning(claim, "NodePoolNotDeleted", message)
+        self._say_not_deleted(claim, f"{verdict.sentence} ({error.trouble.message})")
         raise error
+
+    def _look_at_etag(self, claim: Claim, pool: Pool, memory: Memory, error: AzureError) -> float | None:
+        """The pool is newer than the LIST; where a newer LIST tells the same etag, it helps nobody to ask fast."""
+        if memory.refused_etag != pool.etag:
+            memory.refused_etag = pool.etag
+            self.lister.want(claim.name, loop_time())
+            return None
+        self._say_not_deleted(
+            claim, f"its etag in the LIST is not the one that Azure compares ({error.trouble.message})"
+        )
+        return LATER.total_seconds()
+
+    def _say_not_deleted(self, claim: Claim, why: str) -> None:
+        self.recorder.warning(claim, "NodePoolNotDeleted", f"AKS does not delete the node pool: {why}")
 
     async def _delete_claim(self, claim: Claim, action: DeleteClaim) -> float | None:
         if action.reason in ("NodeRepair", "RegistrationTimeout", "NodePoolGone", "NodeDeleted"):

@@ -26,6 +26,10 @@ class Memory:
     drained: bool = False
     ended: float = float("-inf")
     """When Azure last accepted to delete the pool of its name."""
+    refused_etag: str = ""
+    """Of the pool, when Azure last said that it had changed since."""
+    missed: float | None = None
+    """When the first of the last LISTs began that all lack its pool."""
     refusal: Refusal | None = None
     """The last refusal that speaks of this claim alone."""
     failures: int = 0

@@ -4,6 +4,7 @@ KAITO names a class by `spec.nodeClassRef.name` and has no object behind it, so 
 mapping per class under its name, each field as below. What a class leaves out comes from the settings.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -84,6 +85,8 @@ def _list_problems(found: NodeClass) -> Iterator[str]:
     for tag in found.tags:
         if tag.startswith("kaitops-") or _TAG_ILLEGAL.search(tag) or len(tag) > _TAG_LIMIT:
             yield f"`tags` holds `{tag}`: Azure forbids `<>%&\\?/` in names, and `kaitops-` is ours"
+    if found.spot_max_price != -1 and not 0 < found.spot_max_price < math.inf:
+        yield f"`spot_max_price` is `{found.spot_max_price}`: it is -1 or more than 0"
     if found.os_disk_gib < 0:
         yield f"`os_disk_gib` is `{found.os_disk_gib}`: it is 0 or a number of GiB"
 

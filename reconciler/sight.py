@@ -59,6 +59,7 @@ class Sight:
             limits=self.limits,
             pool=pool,
             ownership=whose,
+            gone=self._is_gone(pool, memory),
             fresh=self.lister.snapshot.started > self.needed(claim, memory),
             blind=self.lister.verdict,
             ending=self.lister.snapshot.started <= memory.ended,
@@ -89,6 +90,14 @@ class Sight:
             return Choice(None, (own,))
         node_class = self.settings.node_class(claim.node_class)
         return choose(offerings(claim, node_class, self.settings.location), self.refusals, self.clock())
+
+    def _is_gone(self, pool: Pool | None, memory: Memory) -> bool:
+        began = self.lister.snapshot.started
+        if pool is not None:
+            memory.missed = None
+        elif memory.missed is None:
+            memory.missed = began
+        return memory.missed is not None and began > memory.missed
 
     def _is_current(self) -> bool:
         """Whether Nodes and pools are known as they are: a machine must not be ended for what it looked like once."""

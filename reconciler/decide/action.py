@@ -39,6 +39,8 @@ class Seen:
     pool: Pool | None
     """The pool of the claim's name in the last LIST, whoever's it is."""
     ownership: Ownership
+    gone: bool
+    """Two LISTs, one after the other, had no pool of the claim's name."""
     fresh: bool
     """The LIST was begun late enough to believe that a pool which is not in it does not exist."""
     blind: Verdict | None

@@ -158,7 +158,8 @@ def _lost(seen: Seen, draft: Draft) -> Decision:
     message = f"node pool `{seen.claim.name}` is gone: somebody deleted it"
     draft.set(unknown(names.REGISTERED, "NodePoolGone", message))
     since = draft.condition(names.REGISTERED).since
-    if not seen.steady or any(node.ready and not node.deleting for node in seen.nodes) or seen.now - since < SOON:
+    alive = any(node.ready and not node.deleting for node in seen.nodes)
+    if not seen.steady or not seen.gone or alive or seen.now - since < SOON:
         return draft.decision(Wait(), again=SOON)
     return draft.decision(DeleteClaim("NodePoolGone", message))
 

@@ -168,3 +168,19 @@ def test_a_disputed_pool_that_somebody_deletes_keeps_its_claim_until_it_is_gone(
         await world.until(lambda: world.claim_or_none() is None, 300)
 
     scene(test)
+
+
+def test_a_deletion_whose_condition_is_never_met_is_told_and_not_asked_for_in_a_loop() -> None:
+    """Azure says 412 to each DELETE although the LIST shows the same etag again and again."""
+
+    async def test(world: World) -> None:
+        wire = refusing("azure.delete", AzureError(Trouble("PreconditionFailed", "it has changed"), 412))
+        world.launch(wire)
+        world.kube.claim_store.create(claim_body())
+        await world.until(world.ready)
+        world.kube.claim_store.delete("ws1")
+        await asyncio.sleep(600)
+        assert 5 <= wire.calls.count("azure.delete") <= 60
+        assert any("it has changed" in each for each in told(world))
+
+    scene(test, start=False)

@@ -81,6 +81,8 @@ def test_everything_that_is_wrong_at_once() -> None:
         (["--taints=wrong"], "write `key=value:effect`"),
         (["--leader-election=yes"], "it is `true` or `false`"),
         (["--spot-max-price=cheap"], "it is a number"),
+        (["--spot-max-price=nan"], "it is -1 or more than 0"),
+        (["--spot-max-price=-2"], "it is -1 or more than 0"),
         (["--subnet-id=vnet/subnet"], "it is the resource id of a subnet"),
         (["--capacity-reservation-group-id=x"], "is not the resource id"),
         (["--capacity-type=free"], "`--capacity-type` is `free`"),

@@ -9,6 +9,7 @@ import pytest
 from reconciler import names
 from reconciler.azure import LostError
 from reconciler.kube import KubeError
+from reconciler.nodepool import Pool
 from tests.reconciler.fake_kube import claim_body
 from tests.reconciler.world import DELAYS, Wire, World, scene
 
@@ -139,3 +140,24 @@ def test_a_node_of_a_former_claim_that_appears_late_ends_nobody_and_is_let_go() 
         assert world.ready()
 
     scene(test)
+
+
+def test_one_list_that_lacks_a_pool_does_not_end_the_claim_whose_node_is_yet_to_join() -> None:
+    async def test(world: World) -> None:
+        await asyncio.sleep(STEADY)
+        world.kube.claim_store.create(claim_body())
+        await world.until(lambda: world.conditions().get(names.LAUNCHED) == ("True", "Launched"))
+        await asyncio.sleep(60)
+        whole, left = world.aks.list, [True]
+
+        async def lacking() -> list[Pool]:
+            found = await whole()
+            return [pool for pool in found if pool.name != "ws1"] if left and left.pop() else found
+
+        world.aks.list = lacking  # type: ignore[method-assign]  # the simulated AKS forgets nothing
+        await world.until(lambda: not left, 120)
+        await world.until(world.ready, 600)
+        assert world.aks.puts == ["ws1"]
+        assert "deletionTimestamp" not in world.claim()["metadata"]
+
+    scene(test, delays=replace(DELAYS, join=300.0))
