@@ -36,7 +36,7 @@ from reconciler.duration import format_time
 from reconciler.errors import Class, classify
 from reconciler.events import Recorder
 from reconciler.kube import ConflictError, GoneError, Kube, KubeError
-from reconciler.lister import Lister
+from reconciler.lister import LONG_WAIT, Lister
 from reconciler.memory import Memories, Memory
 from reconciler.metrics import Metrics
 from reconciler.mirror import Mirror
@@ -178,7 +178,10 @@ class Effects:
         gave_up = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         memory.uncertain = loop_time() + (self.settings.settle if gave_up else 0.0)
         if error.throttled or verdict.kind is Class.THROTTLED:
-            return error.retry_after or verdict.hold.total_seconds()
+            wait = error.retry_after or verdict.hold.total_seconds()
+            if wait >= LONG_WAIT:  # Then no LIST comes either, and whoever wants one is told why.
+                self.lister.want(claim.name, memory.uncertain)
+            return wait
         offering = action.desired.offering
         self.refusals.remember(offering, verdict, now)
         if verdict.scope.value == "nothing else":

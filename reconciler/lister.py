@@ -22,6 +22,8 @@ TICK = 0.001
 FIRST_DELAY, LONGEST_DELAY = 2.0, 60.0
 SEVERAL = 3
 """Failures in a row that are more than a hiccup."""
+LONG_WAIT = 15.0
+"""So many seconds that Azure asks to wait are no hiccup either."""
 UNANSWERED = Verdict(
     "AzureUnreachable",
     "Azure does not answer as it should: the reconciler's log says how; it tries again by itself",
@@ -77,9 +79,9 @@ class Lister:
             except Exception as error:  # noqa: BLE001 -- whatever it is, to end the process would mend nothing
                 failures += 1
                 _tell(error)
-                if failures >= SEVERAL:
-                    self._blame(_judge(error))
                 wanted = (error.retry_after or 0.0) if isinstance(error, AzureError) else 0.0
+                if failures >= SEVERAL or wanted >= LONG_WAIT:
+                    self._blame(_judge(error))
                 await asyncio.sleep(max(wanted, min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures - 1, 16))))
 
     def _blame(self, verdict: Verdict) -> None:

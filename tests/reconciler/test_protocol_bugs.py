@@ -57,8 +57,9 @@ def changed_pool_taken_for_a_deleted_one(patch: pytest.MonkeyPatch) -> None:
     """412 at the DELETE is taken as success, and success for the end of the pool."""
     real = Effects._delete_refused
 
-    def bug(self: Effects, claim: Any, error: AzureError, again: float | None) -> float | None:
-        return 0.0 if error.changed else real(self, claim, error, again)
+    def bug(self: Effects, *given: Any) -> float | None:
+        error: AzureError = given[3]
+        return 0.0 if error.changed else real(self, *given)
 
     patch.setattr(Effects, "_delete_refused", bug)
     deleting_is_gone(patch)

@@ -184,3 +184,18 @@ def test_a_deletion_whose_condition_is_never_met_is_told_and_not_asked_for_in_a_
         assert any("it has changed" in each for each in told(world))
 
     scene(test, start=False)
+
+
+def test_a_claim_says_that_azure_asked_to_wait() -> None:
+    async def test(world: World) -> None:
+        wire = refusing("azure.create", AzureError(Trouble("TooManyRequests", "slow down"), 429, retry_after=600.0))
+        world.launch(wire)
+        world.kube.claim_store.create(claim_body())
+        await asyncio.sleep(60)
+        assert world.conditions()[names.LAUNCHED] == ("Unknown", "Throttled")
+        await asyncio.sleep(500)
+        assert wire.calls.count("azure.create") == 1
+        wire.before_call = lambda _name: None
+        await world.until(world.ready, 600)
+
+    scene(test, start=False)
