@@ -6,6 +6,7 @@ Those that wait are served oldest first. A claim that Azure refuses anyway holds
 from collections.abc import Iterable
 
 from reconciler import names
+from reconciler.errors import UNKNOWN
 from reconciler.nodeclaim import Claim
 from reconciler.nodepool import Ownership, Pool, ownership
 
@@ -18,9 +19,10 @@ def headroom(pools: Iterable[Pool], cluster: str, limit: int, reserve: int) -> i
 
 
 def is_waiting(claim: Claim) -> bool:
-    """Whether a claim without a pool competes for one."""
+    """Whether a claim without a pool competes for one: what Azure refuses for a cause that nobody knows may last."""
     launched = claim.conditions[names.LAUNCHED]
-    return claim.managed and not claim.deleted and not launched.true and launched.status != "False"
+    refused = launched.status == "False" or launched.reason == UNKNOWN.reason
+    return claim.managed and not claim.deleted and not launched.true and not refused
 
 
 def admitted(claim: Claim, waiting: Iterable[Claim], room: int) -> bool:

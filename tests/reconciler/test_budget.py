@@ -108,3 +108,15 @@ def test_a_claim_whose_pools_keep_failing_ends_after_three() -> None:
         assert world.kube.events[-2]["reason"] in ("LaunchFailed", "NodePoolDeleting")
 
     scene(test)
+
+
+def test_an_older_claim_that_azure_refuses_for_a_cause_nobody_knows_holds_nobody_up() -> None:
+    async def test(world: World) -> None:
+        world.aks.refuse = lambda pool: Trouble("SomethingNew", "odd") if pool.name == "ws1" else None
+        world.kube.claim_store.create(claim_body("ws1"))
+        await asyncio.sleep(5)
+        world.kube.claim_store.create(claim_body("ws2"))
+        await world.until(lambda: world.ready("ws2"), 900)
+        assert world.aks.puts == ["ws2"]
+
+    scene(test, replace(SETTINGS, pool_limit=4, pool_reserve=3))
