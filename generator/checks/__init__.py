@@ -63,13 +63,14 @@ def run_checks(
     outcome.objects = len(subject.objects)
     runners = _runners(subject, target, with_bases="build" in wanted)
     if _is_worth_a_process(outcome.objects, wanted):
-        runners[HEAVY] = aside(runners[HEAVY])
+        runners[HEAVY] = aside(runners.pop(HEAVY))  # asked last, when the others are done
     for name, check in runners.items():
         if name in wanted:
             if progress:
                 progress(f"checking {name} ...")
             outcome.findings += check()
             outcome.ran.append(name)
+    outcome.ran.sort(key=[*CHECKS, *ON_REQUEST].index)
     outcome.findings = sorted(set(outcome.findings))
     return outcome
 

@@ -3,11 +3,13 @@
 Each command lives in a file of its own, which is loaded when it is used.
 """
 
+import contextlib
 import gc
 import importlib
+import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 import click
 
@@ -82,7 +84,19 @@ def cli(ctx: click.Context, directory: str) -> None:
     ctx.obj = Path(directory)
 
 
-def main(argv: list[str] | None = None) -> Any:
+def program() -> None:
+    """What `kaitops` starts: `main`, whose objects are left to the system, which takes them back all at once."""
+    try:
+        main()
+    except SystemExit as stop:
+        status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BrokenPipeError):  # whoever read it has seen enough
+            stream.flush()
+    os._exit(status)
+
+
+def main(argv: list[str] | None = None) -> NoReturn:
     """Run the command line; what we cannot do is said in one line, never as a traceback."""
     # What a command builds lives to its end: looking for garbage in it again and again finds none.
     gc.disable()
