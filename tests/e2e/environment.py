@@ -23,13 +23,14 @@ from tests.e2e.publishing import Publisher
 from tools.distill.sources import crds, fetch
 
 CONTROLLERS = (
+    "disruption-controller",
     "garbage-collector-controller",
     "namespace-controller",
     "persistentvolume-protection-controller",
     "persistentvolumeclaim-protection-controller",
     "resourcequota-controller",
 )
-"""Kubernetes' own, without which nothing is pruned for good and no quota has a status."""
+"""Kubernetes' own, without which nothing is pruned for good, and no quota and no disruption budget has a status."""
 OPERATORS_OWN = {"dev": ("monitoring",), "prod": ()}
 """Namespaces that an operator's installation has made: the Prometheus Operator's own."""
 REFRESH = {"metadata": {"annotations": {"argocd.argoproj.io/refresh": "normal"}}}
