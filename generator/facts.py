@@ -7,6 +7,7 @@ presets are compared without regard to case, as KAITO does.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
@@ -117,10 +118,21 @@ def load_kaito_facts(path: Path) -> KaitoFacts:
 
 
 def read_facts(path: Path) -> Row:
+    """The file's data, for reading alone.
+
+    Raises:
+        CannotRunError: it cannot be read.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise CannotRunError(f"cannot read the facts in `{path}`: {error.strerror}") from error
+    return _parsed(text)
+
+
+@cache
+def _parsed(text: str) -> Row:
+    """Several parts of a run ask the same facts, and both sides of a plan; nobody changes what is read here."""
     data: Row = yaml.load(text, yaml.CSafeLoader)
     return data
 

@@ -49,8 +49,8 @@ class Catalog:
     broken: set[tuple[str, str]] = field(default_factory=set)
     """Kind and name of the files that could not be read: they exist, so nobody complains that they are missing."""
 
-    def of_kind(self, kind: str) -> dict[str, Any]:
-        entries: dict[str, dict[str, Any]] = {
+    def of_kind(self, kind: str) -> dict[str, Entry[Any]]:
+        entries: dict[str, dict[str, Entry[Any]]] = {
             "Model": self.models,
             "Tuning": self.tunings,
             "RagEngine": self.rag_engines,
@@ -59,8 +59,10 @@ class Catalog:
         return entries[kind]
 
 
-def load_catalog(root: FilePath) -> tuple[Catalog, list[Finding]]:
+def load_catalog(root: FilePath, known: Catalog | None = None) -> tuple[Catalog, list[Finding]]:
     """Read `catalog/` below `root`; entries with mistakes are left out and reported.
+
+    `known` is the catalog at another commit: what reads the same there is not typed again.
 
     Raises:
         CannotRunError: there is no catalog.
@@ -71,7 +73,7 @@ def load_catalog(root: FilePath) -> tuple[Catalog, list[Finding]]:
     catalog, findings = Catalog(), [*_strays(folder)]
     for kind, name in FOLDERS.items():
         for path in sorted((folder / name).glob("*")):
-            findings += _load_file(catalog, kind, path, path.relative_to(root).as_posix())
+            findings += _load_file(catalog, kind, path, path.relative_to(root).as_posix(), known or Catalog())
     return catalog, sorted(findings)
 
 
@@ -93,10 +95,14 @@ def _listed(folders: Iterable[str]) -> str:
     return ", ".join(f"`catalog/{name}/`" for name in folders)
 
 
-def _load_file(catalog: Catalog, kind: str, path: FilePath, name: str) -> list[Finding]:
+def _load_file(catalog: Catalog, kind: str, path: FilePath, name: str, known: Catalog) -> list[Finding]:
     if _is_ignored(path):
         return []
     raw, findings = _read(path, name)
+    same = known.of_kind(kind).get(path.stem)
+    if raw is not None and same and same.file.name == name and same.file.text.encode() == raw:
+        catalog.of_kind(kind)[path.stem] = same
+        return []
     file, more = read_source(name, raw) if raw is not None else (None, [])
     findings += more
     value, more = parse_entry(file, kind) if file is not None and file.data is not None else (None, [])

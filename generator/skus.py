@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-import yaml
+from generator.facts import read_facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Skus:
 
 def load_skus(path: Path) -> Skus:
     """Read `catalog/facts/skus.yaml`."""
-    data = yaml.load(path.read_text("utf-8"), yaml.CSafeLoader)
+    data = read_facts(path)
     sizes = {
         name: Sku(
             name=name,

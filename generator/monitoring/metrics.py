@@ -11,9 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from generator.finding import CannotRunError
+from generator.facts import read_facts
 from generator.model.cluster import ClusterSpec
 from generator.monitoring.promql import Selector
 
@@ -109,10 +107,7 @@ def load_metrics(path: Path) -> MetricFacts:
     Raises:
         CannotRunError: the file cannot be read.
     """
-    try:
-        data = yaml.load(path.read_text("utf-8"), yaml.CSafeLoader)
-    except OSError as error:
-        raise CannotRunError(f"cannot read the facts in `{path}`: {error.strerror}") from error
+    data = read_facts(path)
     exporters = {name: _exporter(name, row) for name, row in data["exporters"].items()}
     return MetricFacts(exporters, frozenset(data["targetLabels"]))
 

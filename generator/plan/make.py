@@ -51,23 +51,26 @@ def make_plan(repository: Repository, history: History, base: str, head: str | N
         if after.compiled.rendering is None:
             raise BrokenHeadError(after.label, after.compiled.findings)
         pairs = changed_files(before.snapshot, after.compiled.rendering.tree)
-        units = _units(before, after, after.compiled.rendering, pairs)
+        other_bases = bases_differ(before, after)
+        units = _units(before, after, after.compiled.rendering, pairs, other_bases=other_bases)
         clusters = _clusters(before, after, units)
         return Plan(
             base=before.snapshot.name,
             head=after.label,
             clusters=clusters,
             dangers=tuple(dangers(clusters, before.compiled, after.compiled)),
-            findings=tuple(_new_findings(before, after, pairs)),
+            findings=tuple(_new_findings(before, after, pairs, other_bases=other_bases)),
             notes=tuple(_notes(history, before, after)),
         )
 
 
-def _units(before: Before, after: After, rendering: Rendering, pairs: Sequence[FilePair]) -> list[UnitChange]:
+def _units(
+    before: Before, after: After, rendering: Rendering, pairs: Sequence[FilePair], *, other_bases: bool
+) -> list[UnitChange]:
     old = _side(before.compiled, before.snapshot.blobs)
     new = _side(after.compiled, rendering.tree)
     groups = grouped(pairs, {*old.placements, *new.placements})
-    paths = _to_build(before, after, rendering, groups)
+    paths = _every_platform_unit(before, rendering) if other_bases else _platform_units(groups)
     built = built_items(before, after, rendering.tree, paths)
     by_key = {_key(unit): items for unit, items in built.items()}
     changes = [*unit_changes(groups, by_key, old, new)]
@@ -89,15 +92,16 @@ def _side(compiled: Compiled | None, paths: Iterable[str]) -> Side:
     return Side(compiled.catalog, placements_of(compiled.resolution), figures_of(compiled), units)
 
 
-def _to_build(before: Before, after: After, rendering: Rendering, groups: Mapping[UnitKey, list[FilePair]]) -> set[str]:
-    """Units over a base that differ in more than the list of whole objects beside it; all of them if a base does."""
-    if bases_differ(before, after):
-        keys = {_key(document.path) for document in rendering.documents}
-        keys |= {
-            _key(path) for name in clusters_of(before.snapshot) for path in before.snapshot.below(f"clusters/{name}")
-        }
-        return {f"clusters/{cluster}/{unit}" for cluster, unit in keys if is_platform((cluster, unit))}
+def _platform_units(groups: Mapping[UnitKey, list[FilePair]]) -> set[str]:
+    """Units over a base that differ in more than the list of whole objects beside it."""
     return {f"clusters/{key[0]}/{key[1]}" for key in groups if is_platform(key) and key[1] != "gitops"}
+
+
+def _every_platform_unit(before: Before, rendering: Rendering) -> set[str]:
+    """All units over the bases, of both sides."""
+    keys = {_key(document.path) for document in rendering.documents}
+    keys |= {_key(path) for name in clusters_of(before.snapshot) for path in before.snapshot.below(f"clusters/{name}")}
+    return {f"clusters/{cluster}/{unit}" for cluster, unit in keys if is_platform((cluster, unit))}
 
 
 def _key(path: str) -> UnitKey:
@@ -131,13 +135,14 @@ def _clusters(before: Before, after: After, units: Sequence[UnitChange]) -> tupl
     return tuple(plans)
 
 
-def _new_findings(before: Before, after: After, pairs: Iterable[FilePair]) -> list[Finding]:
+def _new_findings(before: Before, after: After, pairs: Iterable[FilePair], *, other_bases: bool) -> list[Finding]:
     """What only the head's checks say; a finding that moved to another line, or has other figures, is not new."""
     differing = {pair.path for pair in pairs}
     rendering = after.compiled.rendering or Rendering()
     documents = [document for document in rendering.documents if document.path in differing]
     unchanged = [document for document in rendering.documents if document.path not in differing]
-    judged_anew = unchanged if _policies_differ(before, after, differing) else []
+    # An object that stays as it is may break a policy that it did not break before.
+    judged_anew = unchanged if other_bases or _measures_differ(differing) else []
     now = _checked(after.repository, after.compiled, [*documents, *judged_anew])
     if before.compiled is None:
         return now
@@ -152,9 +157,9 @@ def _gist(finding: Finding) -> tuple[str, str, str]:
     return finding.where.file, finding.rule, FIGURE.sub("#", finding.message)
 
 
-def _policies_differ(before: Before, after: After, differing: Iterable[str]) -> bool:
-    """Whether an object that stays as it is may break what it did not break before."""
-    return any(path.split("/")[2] == POLICIES for path in differing) or bases_differ(before, after)
+def _measures_differ(paths: Iterable[str]) -> bool:
+    """Whether policies measure with other figures now."""
+    return any(path.split("/")[2] == POLICIES for path in paths)
 
 
 def _checked(repository: Repository, compiled: Compiled, documents: Sequence[Document]) -> list[Finding]:

@@ -59,14 +59,14 @@ def both_sides(repository: Repository, history: History, base: str, head: str | 
     new = history.snapshot(head) if head else None
     with TemporaryDirectory(prefix="kaitops-plan-") as folder:
         after = _after(repository, new, Path(folder) / "head")
-        yield _before(snapshot, Path(folder) / "base", after.repository), after
+        yield _before(snapshot, Path(folder) / "base", after), after
 
 
-def _before(snapshot: Snapshot, folder: Path, head: Repository) -> Before:
+def _before(snapshot: Snapshot, folder: Path, head: After) -> Before:
     repository = _exported(snapshot, folder)
-    facts = _facts(repository, head)
+    facts = _facts(repository, head.repository)
     try:
-        catalog, findings = load_catalog(repository.root)
+        catalog, findings = load_catalog(repository.root, head.compiled.catalog)
         library, more = load_library(repository.root, facts.metrics)
     except CannotRunError:
         return Before(snapshot, repository, None, "it has no catalog")

@@ -70,8 +70,9 @@ class Program:
         return Failure(_first_line(str(plain))) if value.type() == cel.Type.ERROR else plain
 
 
+@cache
 def check(text: str, *results: str) -> None:
-    """Compile as strictly as an API server does.
+    """Compile as strictly as an API server does; once, since the policies of both sides of a plan are mostly the same.
 
     Args:
         text: The expression.
@@ -87,8 +88,9 @@ def check(text: str, *results: str) -> None:
         )
 
 
+@cache
 def compile_(text: str) -> Program:
-    """Compile for evaluation what has been checked: its types need no second look.
+    """Compile for evaluation what has been checked: its types need no second look, and the same text no second time.
 
     Raises:
         CelError: it is nested too deeply for the library.

@@ -69,7 +69,7 @@ class Environment:
         version = self.kube.merge(item, change)["metadata"]["resourceVersion"]
         self.journal.until(lambda: self.journal.has(version), f"the journal knows of {item['metadata']['name']}")
 
-    def wait(self, unit: str, commit: str, seconds: float = 60) -> None:
+    def wait(self, unit: str, commit: str, seconds: float = 120) -> None:
         """Until the commit is rolled out."""
         self.journal.until(lambda: is_done(self.application(unit), commit), f"`{unit}` rolled out", seconds)
 

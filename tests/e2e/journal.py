@@ -73,7 +73,7 @@ class Journal:
                 follower.put(event)
             self._news.notify_all()
 
-    def until(self, question: Callable[[], Answer], what: str, seconds: float = 60) -> Answer:
+    def until(self, question: Callable[[], Answer], what: str, seconds: float = 120) -> Answer:
         """The first answer that is true; asked again with each event."""
         deadline = time.monotonic() + seconds
         with self._news:
