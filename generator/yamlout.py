@@ -8,7 +8,6 @@ folded, and there are no anchors.
 import json
 import math
 import re
-from collections.abc import Iterator
 from typing import Any
 
 WORD = re.compile(r"(?:[A-Za-z/]|--[a-z])(?:[A-Za-z0-9_./@+=%&~-]|:(?=[^ ])|(?<![ :]) (?=[A-Za-z0-9/(]))*(?<![ :])")
@@ -71,59 +70,67 @@ def _float(value: float) -> str:
 
 def block(value: Any, indent: int) -> str:
     """`value` after `key: `, further lines indented by `indent` spaces: a literal block, map, list or scalar."""
+    pad = " " * indent
+    return "\n" + _nested(value, pad) if _is_nested(value) else _leaf(value, pad)
+
+
+def dump(value: dict[str, Any] | list[Any]) -> str:
+    """A whole document, with a final newline."""
+    return (_nested(value, "") if value else _leaf(value, "")) + "\n"
+
+
+def _nested(value: Any, pad: str) -> str:
+    lines: list[str] = []
+    _add(lines, value, pad)
+    return "\n".join(lines)
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, dict | list | tuple) and bool(value)
+
+
+def _add(lines: list[str], value: Any, pad: str) -> None:
+    """Add the lines of a map or list that is not empty, each with `pad` before it."""
+    deeper = pad + "  "
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            name = _key(scalar(key), pad)
+            if _is_nested(inner):
+                lines.append(f"{name}:")
+                _add(lines, inner, deeper)
+            else:
+                lines.append(f"{name}: {_leaf(inner, deeper)}")
+        return
+    for inner in value:
+        if _is_nested(inner):
+            # The first line of a map or list in a list stands beside the dash.
+            first = len(lines)
+            _add(lines, inner, deeper)
+            lines[first] = f"{pad}- {lines[first][len(deeper) :]}"
+        else:
+            lines.append(f"{pad}- {_leaf(inner, deeper)}")
+
+
+def _key(key: str, pad: str) -> str:
+    return f"{pad}? {key}\n{pad}" if len(key) > LONGEST_KEY else pad + key
+
+
+def _leaf(value: Any, pad: str) -> str:
+    """A scalar, an empty map or list, or a literal block whose lines have `pad` before them."""
+    if isinstance(value, str):
+        return _literal(value, pad) if "\n" in value else scalar(value)
     if isinstance(value, dict | list | tuple):
-        if not value:
-            return "{}" if isinstance(value, dict) else "[]"
-        return "\n" + "\n".join(" " * indent + line if line else "" for line in _lines(value))
-    if isinstance(value, str) and "\n" in value:
-        return _literal(value, indent)
+        return "{}" if isinstance(value, dict) else "[]"
     return scalar(value)
 
 
-def _literal(value: str, indent: int) -> str:
+def _literal(value: str, pad: str) -> str:
     """A literal block where one can hold the text as it is, else a quoted scalar."""
     if value[0] in " \n" or value.endswith("\n\n") or NOT_LITERAL.search(value):
         return scalar(value)
     header = "|" if value.endswith("\n") else "|-"
     lines = value.removesuffix("\n").split("\n")
-    return "\n".join([header, *(" " * indent + line if line else "" for line in lines)])
-
-
-def dump(value: dict[str, Any] | list[Any]) -> str:
-    """A whole document, with a final newline."""
-    if not value:
-        return block(value, 0) + "\n"
-    return "\n".join(_lines(value)) + "\n"
-
-
-def _lines(value: Any) -> Iterator[str]:
-    """The lines of a map or list that is not empty, without indentation."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            first, *rest = block(inner, 2).split("\n")
-            yield from _key(scalar(key), first)
-            yield from rest
-    else:
-        for inner in value:
-            yield from _item(inner)
-
-
-def _key(key: str, first: str) -> Iterator[str]:
-    if len(key) > LONGEST_KEY:
-        yield f"? {key}"
-        key = ""
-    yield f"{key}: {first}" if first else f"{key}:"
-
-
-def _item(value: Any) -> Iterator[str]:
-    """A list item; the lines of a map or list in it stand beside the dash."""
-    if isinstance(value, dict | list | tuple) and value:
-        for number, line in enumerate(_lines(value)):
-            yield f"{'  ' if number else '- '}{line}" if line else ""
-    else:
-        first, *rest = block(value, 2).split("\n")
-        yield f"- {first}"
-        yield from rest
+    return "\n".join([header, *(pad + line if line else "" for line in lines)])
 
 
 def comment(text: str) -> str:
