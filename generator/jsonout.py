@@ -5,23 +5,27 @@ thousands of lines.
 """
 
 import json
+from functools import cache
 from typing import Any
 
-_scalar = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+NESTED = (dict, list, tuple)
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_text = cache(_encode)
+"""Of strings alone: to a cache, 1 and true are one key."""
 
 
 def dump(value: Any) -> str:
     """A whole document, with a final newline."""
-    return _lines(value, "\n") + "\n"
+    return _value(value, "\n") + "\n"
 
 
-def _lines(value: Any, newline: str) -> str:
-    if isinstance(value, dict) and value:
-        below = newline + "  "
-        return (
-            "{" + ",".join(f"{below}{_scalar(key)}: {_lines(one, below)}" for key, one in value.items()) + newline + "}"
-        )
-    if isinstance(value, list | tuple) and value:
-        below = newline + "  "
-        return "[" + ",".join(below + _lines(one, below) for one in value) + newline + "]"
-    return _scalar(value)
+def _value(value: Any, newline: str) -> str:
+    if isinstance(value, str):
+        return _text(value)
+    if not isinstance(value, NESTED) or not value:
+        return _encode(value)
+    below = newline + "  "
+    if isinstance(value, dict):
+        fields = [f"{below}{_text(key)}: {_value(one, below)}" for key, one in value.items()]
+        return "{" + ",".join(fields) + newline + "}"
+    return "[" + ",".join([below + _value(one, below) for one in value]) + newline + "]"

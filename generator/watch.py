@@ -6,6 +6,7 @@ template and the dashboards files to import, outside every kustomization.
 
 import json
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from generator import jsonout
@@ -71,4 +72,4 @@ def azure_files(platform: Platform, models: Iterable[ModelPlacement]) -> Iterato
     folder, source = f"clusters/{platform.name}/azure", Place(platform.source)
     yield Document(f"{folder}/prometheus-rules.json", jsonout.dump(body), body, source)
     for name, text in watch.dashboards.items():
-        yield Document(f"{folder}/dashboard-{name}.json", text, json.loads(text), source)
+        yield Document(f"{folder}/dashboard-{name}.json", text, partial(json.loads, text), source)

@@ -23,6 +23,7 @@ LONGEST_KEY = 1000
 NOT_LITERAL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]| (?:\n|$)")
 """What a literal block cannot hold: characters that need an escape, tabs, and lines that end in a space."""
 
+NESTED = (dict, list, tuple)
 Scalar = str | bool | int | float | None
 _known: dict[str, str] = {}
 
@@ -86,7 +87,7 @@ def _nested(value: Any, pad: str) -> str:
 
 
 def _is_nested(value: Any) -> bool:
-    return isinstance(value, dict | list | tuple) and bool(value)
+    return isinstance(value, NESTED) and bool(value)
 
 
 def _add(lines: list[str], value: Any, pad: str) -> None:
@@ -119,7 +120,7 @@ def _leaf(value: Any, pad: str) -> str:
     """A scalar, an empty map or list, or a literal block whose lines have `pad` before them."""
     if isinstance(value, str):
         return _literal(value, pad) if "\n" in value else scalar(value)
-    if isinstance(value, dict | list | tuple):
+    if isinstance(value, NESTED):
         return "{}" if isinstance(value, dict) else "[]"
     return scalar(value)
 
