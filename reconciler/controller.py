@@ -9,6 +9,7 @@ from reconciler.azure import AgentPools, AzureError, LostError
 from reconciler.clock import Clock, loop_time
 from reconciler.collect import Collector, Orphan
 from reconciler.decide import decide
+from reconciler.decide.action import Decision
 from reconciler.effects import Effects, NotLeaderError
 from reconciler.events import Recorder
 from reconciler.kube import ConflictError, GoneError, Kube, KubeError
@@ -178,6 +179,13 @@ class Controller:
         if after.ready and not before.ready and pool is not None and pool.created is not None:
             self.metrics.create_seconds.observe((self.clock() - pool.created).total_seconds())
 
+    def _is_early(self, claim: Claim, decision: Decision) -> float:
+        """In how many seconds what hinders a claim that was never ready has lasted long enough to be written."""
+        if not decision.patience or decision.status is None or claim.ready:
+            return 0.0
+        reasons = tuple(str(each["reason"]) for each in decision.status.get("conditions", ()))
+        return self.memories.of(claim.uid, loop_time()).patience(reasons, decision.patience, loop_time())
+
     async def turn(self, name: str) -> float | None:
         """Decide and act until there is nothing to do for now; when to look again."""
         for _ in range(STEPS):
@@ -191,6 +199,9 @@ class Controller:
                 (self.recorder.warning if notice.kind == "Warning" else self.recorder.normal)(
                     claim, notice.reason, notice.message
                 )
+            early = self._is_early(claim, decision)
+            if early > 0:
+                return early
             written = await self.effects.write_status(claim, decision)
             self._measure(claim, written)
             claim = written

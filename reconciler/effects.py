@@ -15,6 +15,7 @@ from reconciler.clock import Clock, loop_time
 from reconciler.conditions import false
 from reconciler.decide.action import (
     LATER,
+    PATIENCE,
     Action,
     AddFinalizer,
     CreatePool,
@@ -337,6 +338,8 @@ class Effects:
 
     async def _say_draining(self, claim: Claim, left: int) -> None:
         """What holds the claim up; a status that cannot be written holds nothing up."""
+        if claim.deleted and self.clock() - claim.deleted < PATIENCE:
+            return
         draft = Draft.of(claim, self.clock())
         draft.set(false(names.DRAINED, "Draining", "waiting for pods and volumes to leave the Node"))
         LOG.info("draining", extra={"claim": claim.name, "left": left})

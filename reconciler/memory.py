@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from reconciler.errors import Verdict
 from reconciler.offerings import Offering, Refusal
 
+LONGEST_SILENCE = 300.0
+"""Of seconds in which reasons come and go and none of them is written."""
 FIRST_HOLD, LONGEST_HOLD = timedelta(seconds=2), timedelta(seconds=60)
 
 
@@ -34,12 +36,26 @@ class Memory:
     """The last refusal that speaks of this claim alone."""
     failures: int = 0
     settled: bool = False
+    silent: float | None = None
+    """Since when a status waits to be written, for whatever reasons."""
+    due: tuple[tuple[str, ...], float] = ((), float("-inf"))
+    """The reasons of the status that waits to be written, and since when it does."""
 
     def refuse(self, offering: Offering, verdict: Verdict, words: str, now: datetime) -> None:
         """Do not ask again before the verdict's time is over; ever longer for what may heal at once."""
         self.failures += 1
         growing = min(LONGEST_HOLD, FIRST_HOLD * 2 ** min(self.failures - 1, 8))
         self.refusal = Refusal(offering, verdict, now + max(verdict.hold, growing), words)
+
+    def patience(self, reasons: tuple[str, ...], wanted: timedelta, now: float) -> float:
+        """How many seconds a status with these reasons must still wait; a Node that flaps is told of as well."""
+        self.silent = now if self.silent is None else self.silent
+        if self.due[0] != reasons:
+            self.due = (reasons, now)
+        left = min(self.due[1] + wanted.total_seconds(), self.silent + LONGEST_SILENCE) - now
+        if left <= 0:
+            self.silent = None
+        return left
 
     def refused(self, now: datetime) -> Refusal | None:
         return self.refusal if self.refusal is not None and self.refusal.until > now else None

@@ -15,6 +15,8 @@ from reconciler.nodepool import Ownership, Pool
 from reconciler.offerings import Choice, Offering
 
 MOMENT, SOON, LATER, RARELY = (timedelta(seconds=each) for each in (1, 15, 60, 300))
+PATIENCE = timedelta(minutes=2)
+"""What passes by itself meanwhile is not written: each write of a status wakes KAITO."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,8 @@ class Decision:
     action: Action
     status: Mapping[str, Any] | None = None
     """A merge patch of the claim's status, to be written before the action."""
+    patience: timedelta = timedelta()
+    """For how long the status must have been due for the same reasons before it is written."""
     again: timedelta | None = None
     notice: Notice | None = None
     settled: bool = False

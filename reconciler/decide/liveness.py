@@ -9,7 +9,7 @@ from typing import Any
 
 from reconciler import names
 from reconciler.decide.action import Decision, DeleteClaim, Draft, PatchNode, Seen
-from reconciler.decide.registration import pick
+from reconciler.decide.machine import pick
 from reconciler.duration import format_duration
 from reconciler.node import Node
 

@@ -7,30 +7,11 @@ from typing import Any
 from reconciler import names
 from reconciler.conditions import false, true, unknown
 from reconciler.decide.action import LATER, SOON, Decision, DeleteClaim, Draft, PatchNode, Seen, Wait
+from reconciler.decide.machine import obstacle, pick, settled
 from reconciler.node import Node, merge_taints
 from reconciler.nodeclaim import Claim
 
 IMAGE_LABEL = "kubernetes.azure.com/node-image-version"
-
-
-def pick(seen: Seen) -> tuple[Node | None, bool]:
-    """The Node of the claim, and whether there are too many to tell.
-
-    An upgrade of the node image brings a second machine and takes the first: until it is over the Node that the claim
-    is bound to stays its Node, and then the one that is left is.
-    """
-    living = [node for node in seen.nodes if node.provider_id and not node.deleting]
-    if len(living) <= 1:
-        return (living[0] if living else None), False
-    bound = [node for node in living if node.name == seen.claim.node_name]
-    ready = [node for node in living if node.ready]
-    if bound and (bound[0].ready or not ready) and (len(ready) <= 1 or not _settled(seen)):
-        return bound[0], False
-    return (ready[0], False) if len(ready) == 1 else (None, True)
-
-
-def _settled(seen: Seen) -> bool:
-    return seen.pool is not None and seen.pool.settled
 
 
 def register(seen: Seen, draft: Draft) -> Decision | None:
@@ -38,7 +19,8 @@ def register(seen: Seen, draft: Draft) -> Decision | None:
     if node is None:
         return _missing(seen, draft, several=several)
     if not node.registered:
-        return Decision(PatchNode(node, registration_patch(seen.claim, node)))
+        able = not seen.claim.startup_taints and obstacle(seen, node) is None
+        return Decision(PatchNode(node, registration_patch(seen.claim, node, able=able)))
     image = {"imageID": node.labels[IMAGE_LABEL]} if IMAGE_LABEL in node.labels else {}
     draft.set(true(names.REGISTERED), nodeName=node.name, providerID=node.provider_id, **image)
     return None
@@ -59,13 +41,16 @@ def _missing(seen: Seen, draft: Draft, *, several: bool) -> Decision:
     )
     since = max(draft.condition(names.REGISTERED).since, draft.condition(names.LAUNCHED).since)
     left = seen.limits.registration - (seen.now - since)
-    if not seen.limits.registration or left > timedelta() or not seen.steady or not _settled(seen):
-        return draft.decision(Wait(), again=min(LATER, max(left, SOON)))
+    if not seen.limits.registration or left > timedelta() or not seen.steady or not settled(seen):
+        return draft.decision(Wait(), again=min(LATER, max(left, SOON)), patience=SOON)
     return draft.decision(DeleteClaim("RegistrationTimeout", draft.condition(names.REGISTERED).message))
 
 
-def registration_patch(claim: Claim, node: Node) -> Mapping[str, Any]:
-    """Once for each Node: what Karpenter puts on it, and the taint away that says nobody did yet."""
+def registration_patch(claim: Claim, node: Node, *, able: bool) -> Mapping[str, Any]:
+    """Once for each Node: what Karpenter puts on it, and the taint away that says nobody did yet.
+
+    A Node that is able to work already is said to be, so that it is not written a second time.
+    """
     owner = {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,
@@ -73,9 +58,10 @@ def registration_patch(claim: Claim, node: Node) -> Mapping[str, Any]:
         "uid": claim.uid,
         "blockOwnerDeletion": True,
     }
+    done = (names.REGISTERED_LABEL, names.INITIALIZED_LABEL) if able else (names.REGISTERED_LABEL,)
     owners = [each for each in node.owners if each["uid"] != claim.uid]
     metadata = {
-        "labels": {**claim.labels, names.REGISTERED_LABEL: "true"},
+        "labels": {**claim.labels, **dict.fromkeys(done, "true")},
         "annotations": dict(claim.annotations),
         "finalizers": list(dict.fromkeys((*node.finalizers, names.TERMINATION_FINALIZER))),
         "ownerReferences": [*owners, owner],

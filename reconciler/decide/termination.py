@@ -24,6 +24,7 @@ from reconciler.decide.action import (
     Wait,
 )
 from reconciler.duration import parse_time
+from reconciler.node import Node
 from reconciler.nodeclaim import Claim
 from reconciler.nodepool import Ownership, Pool
 
@@ -38,8 +39,15 @@ def decide(seen: Seen) -> Decision:
     if not seen.fresh:
         return _look_again(seen)
     for node in seen.nodes:
-        return Decision(RemoveNode(node))
+        return _take_along(seen, node)
     return Decision(DropFinalizer(), settled=True)
+
+
+def _take_along(seen: Seen, node: Node) -> Decision:
+    """A Node without its machine: the cloud's node manager removes it within seconds, if nothing holds it."""
+    if node.held or seen.gone:
+        return Decision(RemoveNode(node))
+    return Decision(Wait(), again=SOON)
 
 
 _WAYS_OUT = {

@@ -216,7 +216,7 @@ def test_a_node_that_goes_as_it_is_to_be_drained_holds_nothing_up() -> None:
 def test_what_the_api_server_refuses_of_a_drain_stops_no_deletion(call: str, error: KubeError) -> None:
     async def test(world: World) -> None:
         world.launch()
-        world.kube.claim_store.create(claim_body(terminationGracePeriod="120s"))
+        world.kube.claim_store.create(claim_body(terminationGracePeriod="240s"))
         await world.until(world.ready)
         await world.processes[0].kill()
         wire = failing(call, error)

@@ -192,7 +192,7 @@ def test_should_not_initialize_while_the_node_is_not_ready() -> None:
         assert world.conditions()[names.REGISTERED] == ("True", "Registered")
         await world.until(world.ready, 120)
 
-    scene(test)
+    scene(test, delays=replace(DELAYS, ready=150.0))
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_a_pod_whose_eviction_is_an_error_holds_its_claim_up_and_the_claim_says_
 
         world.kube.evict = two_budgets  # type: ignore[method-assign]  # the API in memory has no such fault
         world.kube.claim_store.delete("ws1")
-        await asyncio.sleep(120)
+        await asyncio.sleep(130)
         assert world.conditions()[names.DRAINED] == ("False", "Draining")
         assert set(world.kube.pods) == {"a"}
 

@@ -97,15 +97,15 @@ def test_each_phase_of_a_life_is_counted() -> None:
     async def test(world: World) -> None:
         seen = []
         world.kube.claim_store.create(claim_body())
-        for step in range(400):
-            if step == 250:
+        for step in range(700):
+            if step == 500:
                 world.kube.claim_store.delete("ws1")
             found = [each for each in PHASES if figures(world)[f'nodeclaims{{phase="{each}"}}']]
             seen += [each for each in found if each not in seen]
             await asyncio.sleep(1)
         assert seen == ["Pending", "Creating", "Launched", "Registered", "Ready", "Terminating"]
 
-    scene(test)
+    scene(test, delays=replace(DELAYS, join=60.0, ready=150.0))
 
 
 WELL = Pulse(lag=0.0, watch_silence=1.0, list_silence=1.0, synced=True)

@@ -153,7 +153,7 @@ def test_should_taint_the_node_and_take_it_from_the_balancers_first() -> None:
         a_pod(world, "held", node)
         world.kube.blocked.add("held")
         world.kube.claim_store.delete("ws1")
-        await asyncio.sleep(30)
+        await asyncio.sleep(130)
         body = world.kube.node_store.items[node]
         assert {"key": names.DISRUPTED_TAINT, "effect": "NoSchedule"} in body["spec"]["taints"]
         assert names.EXCLUDE_BALANCERS_LABEL in body["metadata"]["labels"]
