@@ -120,7 +120,10 @@ class Sight:
 
 
 def _is_former(node: Node, claim: Claim) -> bool:
-    return node.pool == claim.name and node.labels.get(names.UID_LABEL, claim.uid) != claim.uid
+    """By its label, or by its owner where gpu-provisioner made its pool and nobody labelled it since."""
+    owners = [each["uid"] for each in node.owners if each.get("kind") == names.KIND]
+    marks = [node.labels[names.UID_LABEL]] if names.UID_LABEL in node.labels else owners
+    return node.pool == claim.name and bool(marks) and claim.uid not in marks
 
 
 def _carries(node: Node, uid: str) -> bool:

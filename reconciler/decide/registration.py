@@ -21,6 +21,9 @@ def register(seen: Seen, draft: Draft) -> Decision | None:
     if not node.registered:
         able = not seen.claim.startup_taints and obstacle(seen, node) is None
         return Decision(PatchNode(node, registration_patch(seen.claim, node, able=able)))
+    if node.labels.get(names.UID_LABEL) != seen.claim.uid:
+        # Of an adopted pool: gpu-provisioner registered it, and its pool's labels do not name the claim.
+        return Decision(PatchNode(node, {"metadata": {"labels": {names.UID_LABEL: seen.claim.uid}}}))
     image = {"imageID": node.labels[IMAGE_LABEL]} if IMAGE_LABEL in node.labels else {}
     draft.set(true(names.REGISTERED), nodeName=node.name, providerID=node.provider_id, **image)
     return None
@@ -61,7 +64,7 @@ def registration_patch(claim: Claim, node: Node, *, able: bool) -> Mapping[str, 
     done = (names.REGISTERED_LABEL, names.INITIALIZED_LABEL) if able else (names.REGISTERED_LABEL,)
     owners = [each for each in node.owners if each["uid"] != claim.uid]
     metadata = {
-        "labels": {**claim.labels, **dict.fromkeys(done, "true")},
+        "labels": {**claim.labels, names.UID_LABEL: claim.uid, **dict.fromkeys(done, "true")},
         "annotations": dict(claim.annotations),
         "finalizers": list(dict.fromkeys((*node.finalizers, names.TERMINATION_FINALIZER))),
         "ownerReferences": [*owners, owner],
