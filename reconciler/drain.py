@@ -4,7 +4,7 @@ Karpenter's order: what is not critical, then its daemons, then what is critical
 when the one before is gone. Pods that stay whatever happens do not count.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from reconciler.duration import parse_time
 Object = dict[str, Any]
 CRITICAL = ("system-cluster-critical", "system-node-critical")
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
+_OVER = ("Succeeded", "Failed")
 STUCK = timedelta(minutes=1)
 """A pod that should be gone for so long never goes by itself: its kubelet is dead."""
 DEFAULT_GRACE = 30
@@ -49,7 +50,7 @@ def plan(pods: Iterable[Object], now: datetime, deadline: datetime | None) -> Pl
 def matters(pod: Mapping[str, Any], now: datetime) -> bool:
     """Whether the machine must wait for it."""
     metadata = pod["metadata"]
-    if pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+    if pod.get("status", {}).get("phase") in _OVER:
         return False
     if MIRROR_ANNOTATION in (metadata.get("annotations") or {}) or _owned_by(pod, "Node"):
         return False
@@ -57,6 +58,21 @@ def matters(pod: Mapping[str, Any], now: datetime) -> bool:
     if deleted and now > parse_time(deleted) + STUCK:
         return False
     return not any(_tolerates(each) for each in pod["spec"].get("tolerations") or ())
+
+
+def kept_volumes(pods: Iterable[Mapping[str, Any]], now: datetime) -> set[tuple[str, str]]:
+    """Namespace and name of each volume claim of a pod that nobody asks to leave: its volume goes with the machine."""
+    staying = [pod for pod in pods if pod.get("status", {}).get("phase") not in _OVER and not matters(pod, now)]
+    return {(pod["metadata"]["namespace"], name) for pod in staying for name in _volume_claims(pod)}
+
+
+def _volume_claims(pod: Mapping[str, Any]) -> Iterator[str]:
+    """Those that it names, and those that are made for it and have its name and the volume's."""
+    for volume in pod["spec"].get("volumes") or ():
+        if "persistentVolumeClaim" in volume:
+            yield str(volume["persistentVolumeClaim"]["claimName"])
+        elif "ephemeral" in volume:
+            yield f"{pod['metadata']['name']}-{volume['name']}"
 
 
 def _tolerates(toleration: Mapping[str, Any]) -> bool:

@@ -3,10 +3,11 @@
 Each effect is safe to be cut off before, within and after: nothing here is needed to know what to do next.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from http import HTTPStatus
 
 from reconciler import names
@@ -32,9 +33,9 @@ from reconciler.decide.action import (
     Wait,
 )
 from reconciler.decide.launch import creating, failure_patch
-from reconciler.drain import plan, taint_patch
+from reconciler.drain import kept_volumes, plan, taint_patch
 from reconciler.duration import format_time
-from reconciler.errors import Class, classify
+from reconciler.errors import THROTTLED, Class, classify
 from reconciler.events import Recorder
 from reconciler.kube import ConflictError, GoneError, Kube, KubeError
 from reconciler.lister import LONG_WAIT, Lister
@@ -44,7 +45,7 @@ from reconciler.mirror import Mirror
 from reconciler.node import Node
 from reconciler.nodeclaim import Claim, Object
 from reconciler.nodepool import Pool
-from reconciler.offerings import Refusals
+from reconciler.offerings import Refusal, Refusals
 from reconciler.settings import Settings
 from reconciler.sight import Sight
 
@@ -154,7 +155,8 @@ class Effects:
             await self.pools.create(desired)
         except AzureError as error:
             return self._create_refused(claim, action, memory, error)
-        except LostError:
+        except (LostError, asyncio.CancelledError):
+            # No answer, or the turn's time is over: from now on it may still take effect for a while.
             memory.uncertain = loop_time() + self.settings.settle
             raise
         memory.refusal, memory.failures = None, 0
@@ -180,9 +182,10 @@ class Effects:
         memory.uncertain = loop_time() + (self.settings.settle if gave_up else 0.0)
         if error.throttled or verdict.kind is Class.THROTTLED:
             wait = error.retry_after or verdict.hold.total_seconds()
-            if wait >= LONG_WAIT:  # Then no LIST comes either, and whoever wants one is told why.
-                self.lister.want(claim.name, memory.uncertain)
-            return wait
+            if wait < LONG_WAIT:
+                return wait
+            memory.refusal = Refusal(action.desired.offering, THROTTLED, now + timedelta(seconds=wait))
+            return 0.0
         offering = action.desired.offering
         self.refusals.remember(offering, verdict, now)
         if verdict.scope.value == "nothing else":
@@ -310,14 +313,30 @@ class Effects:
                 await self._patch_node(node, patch)
             except GoneError:
                 return 0
-        step = plan(await self.kube.pods_on(node.name), now, action.deadline)
+        pods = await self.kube.pods_on(node.name)
+        step = plan(pods, now, action.deadline)
         for pod in step.evict:
             await self._evict(pod)
         for pod, seconds in step.delete:
             await self._end_pod(pod, seconds)
         if not step.drained or (action.deadline is not None and now >= action.deadline):
             return step.left
-        return len(await self.kube.attachments_on(node.name)) if node.ready else 0
+        return await self._attached(node, kept_volumes(pods, now)) if node.ready else 0
+
+    async def _attached(self, node: Node, kept: set[tuple[str, str]]) -> int:
+        """Volumes that somebody still has to detach: those of pods that stay are detached when the machine is gone."""
+        found = await self.kube.attachments_on(node.name)
+        return sum([not kept or await self._volume_claim(each) not in kept for each in found])
+
+    async def _volume_claim(self, attachment: Object) -> tuple[str, str]:
+        """Whose volume it is; what nobody can tell is waited for."""
+        try:
+            volume = await self.kube.volume(attachment["spec"]["source"].get("persistentVolumeName") or "")
+        except KubeError as error:
+            LOG.info("volume not read", extra={"cause": str(error)})
+            return "", ""
+        claim = volume["spec"].get("claimRef") or {}
+        return str(claim.get("namespace", "")), str(claim.get("name", ""))
 
     async def _evict(self, pod: Object) -> None:
         """Whatever one pod is refused for, the others are asked, and the claim says that it waits."""

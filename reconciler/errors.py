@@ -59,6 +59,8 @@ class Verdict:
     hold: timedelta = timedelta(minutes=3)
     """For how long nothing of its scope is asked for again."""
     spot_hold: timedelta | None = None
+    longest_hold: timedelta = timedelta(minutes=1)
+    """What may heal at once is asked for ever more rarely, down to once in this time."""
 
     @property
     def hopeless(self) -> bool:
@@ -82,6 +84,9 @@ class Row:
         return code_fits and re.search(self.text, trouble.message, re.IGNORECASE) is not None
 
 
+THROTTLED = Verdict(
+    "Throttled", "Azure asks for fewer requests; the reconciler waits as long as it says", Class.THROTTLED
+)
 SHORT, MINUTE, HOUR = timedelta(seconds=15), timedelta(minutes=1), timedelta(hours=1)
 NOT_ALLOWED = ("OperationNotAllowed", "QuotaExceeded", "BadRequest", "ErrCode_InsufficientVCPUQuota")
 
@@ -304,7 +309,7 @@ TABLE = (
     Row(
         ("Throttled", "TooManyRequests", "429"),
         "",
-        Verdict("Throttled", "Azure asks for fewer requests; the reconciler waits as long as it says", Class.THROTTLED),
+        THROTTLED,
     ),
     Row(
         ("PreconditionFailed", "OriginalEtagNotExpect", "EtagMismatch", "AKSOperationPreempted"),
@@ -383,9 +388,10 @@ TABLE = (
 
 UNKNOWN = Verdict(
     "LaunchFailed",
-    "Azure gave an error that the reconciler does not know; it tries again",
+    "Azure gave an error that the reconciler does not know; it tries again, ever more rarely, every 5 minutes at last",
     Class.TRANSIENT,
     hold=timedelta(),
+    longest_hold=timedelta(minutes=5),
 )
 """The sentence is followed by Azure's own words."""
 

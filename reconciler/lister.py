@@ -51,6 +51,8 @@ class Lister:
     read_at: float = float("-inf")
     """When the last LIST came that was whole."""
     _cluster_at: float = float("-inf")
+    _cluster_tried: float = float("-inf")
+    """When the cluster was last asked for in vain."""
     _steady_since: float | None = None
     _wanted: dict[str, float] = field(default_factory=dict)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,13 +74,13 @@ class Lister:
         failures = 0
         while True:
             await self._until_due()
+            await self._look_at_cluster()
             try:
-                await self._read_cluster(CLUSTER_PERIOD if self._steady_since is not None else UNSTEADY_PERIOD)
                 await self._read()
                 failures, self.verdict = 0, None
             except Exception as error:  # noqa: BLE001 -- whatever it is, to end the process would mend nothing
                 failures += 1
-                _tell(error)
+                _tell("the node pools cannot be read", error)
                 wanted = (error.retry_after or 0.0) if isinstance(error, AzureError) else 0.0
                 if failures >= SEVERAL or wanted >= LONG_WAIT:
                     self._blame(_judge(error))
@@ -121,6 +123,18 @@ class Lister:
             del self._wanted[key]
         self.changed({*waited, *_different(old.pools, snapshot.pools)})
 
+    async def _look_at_cluster(self) -> None:
+        """Only Nodes are judged by it: who may not read it, or not now, still makes and deletes pools."""
+        if loop_time() < self._cluster_tried + UNSTEADY_PERIOD:
+            return
+        try:
+            await self._read_cluster(CLUSTER_PERIOD if self._steady_since is not None else UNSTEADY_PERIOD)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the LIST of pools does not need it
+            self._cluster_tried = loop_time()
+            _tell("the cluster cannot be read", error)
+            if loop_time() - self._cluster_at > 2 * CLUSTER_PERIOD:
+                self.cluster, self._steady_since = None, None
+
     async def refresh_cluster(self) -> None:
         """Before anything is ended because of what its Nodes look like."""
         await self._read_cluster(UNSTEADY_PERIOD)
@@ -136,11 +150,11 @@ class Lister:
             self._steady_since = self._cluster_at
 
 
-def _tell(error: Exception) -> None:
+def _tell(what: str, error: Exception) -> None:
     expected = isinstance(error, AzureError | LostError | EmptyListError)
     LOG.log(
         logging.WARNING if expected else logging.ERROR,
-        "the node pools cannot be read",
+        what,
         extra={"cause": repr(error) if not expected else str(error)},
         exc_info=None if expected else error,
     )

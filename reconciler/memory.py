@@ -12,7 +12,7 @@ from reconciler.offerings import Offering, Refusal
 
 LONGEST_SILENCE = 300.0
 """Of seconds in which reasons come and go and none of them is written."""
-FIRST_HOLD, LONGEST_HOLD = timedelta(seconds=2), timedelta(seconds=60)
+FIRST_HOLD = timedelta(seconds=2)
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Memory:
     def refuse(self, offering: Offering, verdict: Verdict, words: str, now: datetime) -> None:
         """Do not ask again before the verdict's time is over; ever longer for what may heal at once."""
         self.failures += 1
-        growing = min(LONGEST_HOLD, FIRST_HOLD * 2 ** min(self.failures - 1, 8))
+        growing = min(verdict.longest_hold, FIRST_HOLD * 2 ** min(self.failures - 1, 16))
         self.refusal = Refusal(offering, verdict, now + max(verdict.hold, growing), words)
 
     def patience(self, reasons: tuple[str, ...], wanted: timedelta, now: float) -> float:

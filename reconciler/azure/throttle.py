@@ -1,8 +1,9 @@
 """May we ask Azure now? Less than AKS allows, since other tools share the allowance, and not at all while it says wait.
 
 AKS counts per subscription and region: 60 requests at once and one per second for LIST, DELETE and GET together; a PUT
-counts per pool. A request too many is refused here at once, with the time after which to come again, so that nobody
-holds a claim in hand that changes meanwhile.
+counts per pool, a GET of the cluster by itself. ARM in front of it counts reads, writes and deletions of an identity. A
+429 says by its code which of the two refused, and only what it counts together waits. A request too many is refused
+here at once, with the time after which to come again, so that nobody holds a claim in hand that changes meanwhile.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,6 +18,8 @@ from reconciler.nodepool import Cluster, Pool
 
 T = TypeVar("T")
 
+THROTTLED_BY_AKS = "Throttled"
+"""The code of AKS itself; ARM has others, and so have gateways."""
 PAUSE_SECONDS = 30.0
 """After a 429 that names no time."""
 ROUNDING = 1e-6
@@ -45,6 +48,14 @@ class Bucket:
         return 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a request is counted with."""
+
+    aks: str
+    arm: str
+
+
 def _nothing(*_: object) -> None:
     pass
 
@@ -61,26 +72,30 @@ class ThrottledPools:
     _deletes: Bucket = field(default_factory=lambda: Bucket(30, 0.6))
     """Both together below AKS's one, so that many deletions never cost us the LIST that tells when they are done."""
     _puts: Bucket = field(default_factory=lambda: Bucket(100, 8))
-    _paused: float = float("-inf")
+    _paused: dict[str, float] = field(default_factory=dict)
+    """Until when, by what counts together."""
 
     async def list(self) -> list[Pool]:
-        return await self._ask("list", self._reads, self.pools.list)
+        return await self._ask("list", Counted("others", "reads"), self._reads, self.pools.list)
 
     async def create(self, pool: Desired) -> None:
-        await self._ask("create", self._puts, lambda: self.pools.create(pool))
+        counted = Counted(f"pool {pool.name}", "writes")
+        await self._ask("create", counted, self._puts, lambda: self.pools.create(pool))
 
     async def delete(self, name: str, etag: str) -> None:
-        await self._ask("delete", self._deletes, lambda: self.pools.delete(name, etag))
+        counted = Counted("others", "deletions")
+        await self._ask("delete", counted, self._deletes, lambda: self.pools.delete(name, etag))
 
     async def tag(self, name: str, etag: str, tags: Mapping[str, str]) -> None:
-        await self._ask("tag", self._puts, lambda: self.pools.tag(name, etag, tags))
+        counted = Counted(f"pool {name}", "writes")
+        await self._ask("tag", counted, self._puts, lambda: self.pools.tag(name, etag, tags))
 
     async def cluster(self) -> Cluster:
-        return await self._ask("cluster", self._reads, self.pools.cluster)
+        return await self._ask("cluster", Counted("cluster", "reads"), self._reads, self.pools.cluster)
 
-    async def _ask(self, operation: str, bucket: Bucket, request: Callable[[], Awaitable[T]]) -> T:
+    async def _ask(self, operation: str, by: Counted, bucket: Bucket, request: Callable[[], Awaitable[T]]) -> T:
         now = loop_time()
-        paused = self._paused - now
+        paused = max(self._paused.get(each, now) for each in (by.aks, by.arm)) - now
         wait = paused if paused > ROUNDING else bucket.take(now)
         if wait > 0:
             raise AzureError(Trouble("Throttled", "not asked: our allowance is used up"), 429, retry_after=wait)
@@ -88,7 +103,7 @@ class ThrottledPools:
             answer = await request()
         except AzureError as error:
             self.counted(operation, str(error.status))
-            self._heed(error)
+            self._heed(error, by)
             raise
         except LostError:
             self.counted(operation, "lost")
@@ -96,8 +111,10 @@ class ThrottledPools:
         self.counted(operation, "200")
         return answer
 
-    def _heed(self, error: AzureError) -> None:
+    def _heed(self, error: AzureError, by: Counted) -> None:
         if error.throttled:
             wait = PAUSE_SECONDS if error.retry_after is None else error.retry_after
             self.waited(wait)
-            self._paused = max(self._paused, loop_time() + wait)
+            now, whose = loop_time(), by.aks if error.trouble.code == THROTTLED_BY_AKS else by.arm
+            self._paused = {each: until for each, until in self._paused.items() if until > now}
+            self._paused[whose] = max(self._paused.get(whose, now), now + wait)

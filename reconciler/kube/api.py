@@ -262,6 +262,9 @@ class KubeApi:
         found = (await self._transport.ask("GET", "/apis/storage.k8s.io/v1/volumeattachments"))["items"]
         return [each for each in found if each["spec"].get("nodeName") == node]
 
+    async def volume(self, name: str) -> Object:
+        return await self._transport.ask("GET", f"/api/v1/persistentvolumes/{quote(name)}")
+
     async def record(self, event: Object) -> None:
         await self._transport.ask("POST", f"/api/v1/namespaces/{event['metadata']['namespace']}/events", event)
 

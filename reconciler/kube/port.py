@@ -72,5 +72,8 @@ class Kube(Protocol):
     async def attachments_on(self, node: str) -> list[Object]:
         """The VolumeAttachments of a Node."""
 
+    async def volume(self, name: str) -> Object:
+        """A PersistentVolume."""
+
     async def record(self, event: Object) -> None:
         """Create a Kubernetes event."""

@@ -123,6 +123,16 @@ def furnish(api: Api) -> dict[str, Object]:
             "metadata": {"name": "rights"},
             "spec": attachment,
         },
+        "volume": {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": "v"},
+            "spec": {
+                "capacity": {"storage": "1Gi"},
+                "accessModes": ["ReadWriteOnce"],
+                "csi": {"driver": "disk.csi.azure.com", "volumeHandle": "v"},
+            },
+        },
     }
     return {key: api.create(body).body for key, body in wanted.items()}
 
@@ -181,6 +191,7 @@ async def call_everything(server: ApiServer, things: dict[str, Object]) -> set[s
         await calls.evict(things["evicted"])
         await calls.delete_pod(things["deleted"], 0)
         assert len(await calls.attachments_on("rights")) == 1
+        assert (await calls.volume("v"))["metadata"]["name"] == "v"
         await calls.record(event())
         await calls.delete_node("rights", things["node"]["metadata"]["uid"])
         await calls.delete_claim("rights", claim["metadata"]["uid"])

@@ -132,6 +132,7 @@ class FakeKube:
         self.blocked: set[str] = set()
         """Pods that a budget protects."""
         self.attachments: list[Object] = []
+        self.volumes: dict[str, Object] = {}
         self.events: list[Object] = []
         self.writes: list[tuple[str, str]] = []
         self.status_refused = False
@@ -204,6 +205,11 @@ class FakeKube:
 
     async def attachments_on(self, node: str) -> list[Object]:
         return [each for each in self.attachments if each["spec"]["nodeName"] == node]
+
+    async def volume(self, name: str) -> Object:
+        if name not in self.volumes:
+            raise GoneError("no such volume", 404)
+        return copy.deepcopy(self.volumes[name])
 
     async def record(self, event: Object) -> None:
         self.events.append(event)

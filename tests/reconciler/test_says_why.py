@@ -9,6 +9,7 @@ import pytest
 from reconciler import names
 from reconciler.azure import AzureError
 from reconciler.desired import Desired
+from reconciler.duration import format_time
 from reconciler.errors import Trouble
 from reconciler.kube import KubeError
 from tests.reconciler.fake_kube import claim_body
@@ -43,7 +44,7 @@ def test_a_condition_of_the_request_that_is_never_met_is_told_and_not_asked_for_
     scene(test, start=False)
 
 
-@pytest.mark.parametrize("call", ["azure.list", "azure.cluster"])
+@pytest.mark.parametrize("call", ["azure.list"])
 def test_a_claim_says_why_it_waits_while_azure_cannot_be_read(call: str) -> None:
     async def test(world: World) -> None:
         wire = refusing(call, AzureError(Trouble("AuthorizationFailed", "no right to read"), 403))
@@ -182,6 +183,91 @@ def test_a_deletion_whose_condition_is_never_met_is_told_and_not_asked_for_in_a_
         await asyncio.sleep(600)
         assert 5 <= wire.calls.count("azure.delete") <= 60
         assert any("it has changed" in each for each in told(world))
+
+    scene(test, start=False)
+
+
+@pytest.mark.parametrize("error", [AzureError(Trouble("AuthorizationFailed", "no right"), 403), ValueError("odd")])
+def test_who_may_not_read_the_cluster_still_makes_and_deletes_pools(error: Exception) -> None:
+    """One right may be missing, or one answer unreadable; what the others allow goes on."""
+
+    async def test(world: World) -> None:
+        wire = refusing("azure.cluster", error)
+        world.launch(wire)
+        world.kube.claim_store.create(claim_body())
+        await world.until(world.ready, 400)
+        await asyncio.sleep(3600)
+        assert wire.calls.count("azure.cluster") <= 80
+        world.kube.claim_store.delete("ws1")
+        await world.until(lambda: world.claim_or_none() is None, 400)
+        assert world.pools() == {}
+
+    scene(test, start=False)
+
+
+def test_no_claim_is_ended_for_its_node_while_the_cluster_cannot_be_read() -> None:
+    """It may be stopped, and then every Node is gone."""
+
+    async def test(world: World) -> None:
+        wire = Wire()
+        world.launch(wire)
+        world.kube.claim_store.create(claim_body())
+        await world.until(world.ready)
+        await asyncio.sleep(1800)
+        wire.before_call = refusing(
+            "azure.cluster", AzureError(Trouble("AuthorizationFailed", "no right"), 403)
+        ).before_call
+        node = world.claim()["status"]["nodeName"]
+        conditions = [{"type": "Ready", "status": "Unknown", "lastTransitionTime": format_time(world.now())}]
+        world.kube.node_store.patch(node, "", {"status": {"conditions": conditions}})
+        await asyncio.sleep(7200)
+        assert world.claim()["metadata"].get("deletionTimestamp") is None
+        wire.before_call = lambda _name: None
+        await world.until(lambda: len(world.aks.puts) == 1 and world.claim_or_none() is None, 7200)
+
+    scene(test, start=False)
+
+
+def test_what_nobody_knows_is_asked_for_ever_more_rarely_and_said() -> None:
+    async def test(world: World) -> None:
+        wire = refusing("azure.create", AzureError(Trouble("SomethingNew", "no idea"), 418))
+        world.launch(wire)
+        world.kube.claim_store.create(claim_body())
+        await asyncio.sleep(3600)
+        assert 3600 / 300 <= wire.calls.count("azure.create") <= 22
+        assert world.conditions()[names.LAUNCHED] == ("Unknown", "LaunchFailed")
+        assert "every 5 minutes at last" in world.message()
+        assert "no idea" in world.message()
+        wire.before_call = lambda _name: None
+        await world.until(world.ready, 600)
+
+    scene(test, start=False)
+
+
+def test_one_pool_s_429_leaves_the_others_alone() -> None:
+    """AKS counts the PUTs of each pool by itself, and neither LISTs nor deletions with them."""
+
+    async def test(world: World) -> None:
+        world.kube.claim_store.create(claim_body("ws0"))
+        real = world.aks.create
+
+        async def create(pool: Desired) -> None:
+            if pool.name == "ws1":
+                raise AzureError(Trouble("Throttled", "slow down"), 429, retry_after=900.0)
+            await real(pool)
+
+        world.aks.create = create  # type: ignore[method-assign]  # the simulated AKS throttles nobody
+        world.launch()
+        await world.until(lambda: world.ready("ws0"))
+        world.kube.claim_store.create(claim_body("ws1"))
+        await asyncio.sleep(5)
+        world.kube.claim_store.create(claim_body("ws2"))
+        world.kube.claim_store.delete("ws0")
+        await world.until(lambda: world.claim_or_none("ws0") is None, 120)
+        await world.until(lambda: world.ready("ws2"), 200)
+        assert world.conditions("ws1")[names.LAUNCHED] == ("Unknown", "Throttled")
+        world.kube.claim_store.delete("ws1")
+        await world.until(lambda: world.claim_or_none("ws1") is None, 120)
 
     scene(test, start=False)
 

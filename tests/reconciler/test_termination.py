@@ -282,6 +282,54 @@ def test_should_wait_for_volumes_of_a_living_node() -> None:
     scene(test)
 
 
+TOLERANT = {"tolerations": [{"key": names.DISRUPTED_TAINT, "operator": "Exists"}]}
+BY_NAME = {"name": "data", "persistentVolumeClaim": {"claimName": "agent-data"}}
+MADE_FOR_IT = {"name": "data", "ephemeral": {"volumeClaimTemplate": {}}}
+
+
+@pytest.mark.parametrize(
+    ("pod", "claim", "waits"),
+    [
+        ({**TOLERANT, "volumes": [BY_NAME]}, "agent-data", False),
+        ({**TOLERANT, "volumes": [MADE_FOR_IT]}, "agent-data", False),
+        ({**TOLERANT, "volumes": [{"name": "tmp", "emptyDir": {}}]}, "agent-data", True),
+        ({**TOLERANT, "volumes": [BY_NAME]}, "weights", True),
+        ({"volumes": [BY_NAME]}, "agent-data", True),
+    ],
+    ids=["a pod that stays", "a volume made for it", "no volume of its own", "another's volume", "a pod that left"],
+)
+def test_should_not_wait_for_volumes_of_pods_that_stay(pod: dict[str, Any], claim: str, waits: bool) -> None:
+    """Nobody would ever detach them: a DaemonSet's pod that tolerates every taint lives as long as its machine."""
+
+    async def test(world: World) -> None:
+        node = await until_ready(world)
+        a_pod(world, "agent", node, **pod)
+        spec = {"nodeName": node, "source": {"persistentVolumeName": "v"}}
+        world.kube.attachments = [{"metadata": {"name": "a"}, "spec": spec}]
+        world.kube.volumes["v"] = {"spec": {"claimRef": {"namespace": "team-a", "name": claim}}}
+        world.kube.claim_store.delete("ws1")
+        await asyncio.sleep(300)
+        assert (world.claim_or_none() is not None) == waits
+        world.kube.attachments = []
+        await until_gone(world, 300)
+
+    scene(test)
+
+
+def test_should_wait_for_a_volume_that_cannot_be_read() -> None:
+    async def test(world: World) -> None:
+        node = await until_ready(world)
+        a_pod(world, "agent", node, **TOLERANT, volumes=[BY_NAME])
+        world.kube.attachments = [{"metadata": {"name": "a"}, "spec": {"nodeName": node, "source": {}}}]
+        world.kube.claim_store.delete("ws1")
+        await asyncio.sleep(300)
+        assert world.pools()["ws1"].state == "Succeeded"
+        world.kube.attachments = []
+        await until_gone(world, 300)
+
+    scene(test)
+
+
 def test_should_not_wait_for_volumes_of_a_dead_node() -> None:
     async def test(world: World) -> None:
         node = await until_ready(world)
