@@ -27,9 +27,9 @@ def is_waiting(claim: Claim) -> bool:
 
 def admitted(claim: Claim, waiting: Iterable[Claim], room: int) -> bool:
     """Whether the claim is among the oldest that still find room."""
-    older = sum(1 for each in waiting if each.uid != claim.uid and _age(each) < _age(claim))
+    older = sum(1 for each in waiting if each.uid != claim.uid and age(each) < age(claim))
     return older < room
 
 
-def _age(claim: Claim) -> tuple[str, str]:
+def age(claim: Claim) -> tuple[str, str]:
     return str(claim.metadata["creationTimestamp"]), claim.uid

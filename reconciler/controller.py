@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from reconciler import budget
 from reconciler.azure import AgentPools, AzureError, LostError
 from reconciler.clock import Clock, loop_time
 from reconciler.collect import Collector, Orphan
@@ -127,9 +128,12 @@ class Controller:
                 await asyncio.sleep(5)
 
     def _pools_changed(self, names: Iterable[str]) -> None:
-        for name in names:
-            if name in self.mirror.claims.items:
-                self.queue.add(name)
+        """The oldest first, and where pools went also those that wait for room: by themselves they look rarely."""
+        touched = [claim for claim in map(self.mirror.claim, names) if claim is not None]
+        if touched:
+            touched += [claim for claim in self.effects.sight.next_in_line() if claim.waits_for_room]
+        for claim in sorted(touched, key=budget.age):
+            self.queue.add(claim.name)
 
     async def _resync(self) -> None:
         while True:

@@ -64,3 +64,4 @@ INSTANCE_TERMINATING = "InstanceTerminating"
 LIVING = (LAUNCHED, REGISTERED, INITIALIZED)
 """`Ready` is True when these are."""
 AWAITING = "AwaitingReconciliation"
+LIMIT_REACHED = "NodePoolLimitReached"

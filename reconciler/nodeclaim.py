@@ -94,6 +94,10 @@ class Claim:
         return self.conditions[names.LAUNCHED].true
 
     @property
+    def waits_for_room(self) -> bool:
+        return self.conditions[names.LAUNCHED].reason == names.LIMIT_REACHED
+
+    @property
     def ready(self) -> bool:
         ready = self.conditions.get(names.READY)
         return bool(ready and ready.true and ready.generation == self.generation)

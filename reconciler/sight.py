@@ -113,10 +113,20 @@ class Sight:
         return tuple(node for node in near if _carries(node, claim.uid))
 
     def _admitted(self, claim: Claim) -> bool:
+        return budget.admitted(claim, self._waiting(), self._room())
+
+    def next_in_line(self) -> list[Claim]:
+        """The claims that there is room for now, the oldest first."""
+        room = self._room()
+        return sorted(self._waiting(), key=budget.age)[:room] if room > 0 else []
+
+    def _waiting(self) -> list[Claim]:
         pools = self.lister.snapshot.pools
-        waiting = [each for each in self.mirror.all_claims() if each.name not in pools and budget.is_waiting(each)]
-        room = budget.headroom(pools.values(), self.cluster_id, self.settings.pool_limit, self.settings.pool_reserve)
-        return budget.admitted(claim, waiting, room)
+        return [each for each in self.mirror.all_claims() if each.name not in pools and budget.is_waiting(each)]
+
+    def _room(self) -> int:
+        pools = self.lister.snapshot.pools.values()
+        return budget.headroom(pools, self.cluster_id, self.settings.pool_limit, self.settings.pool_reserve)
 
 
 def _is_former(node: Node, claim: Claim) -> bool:

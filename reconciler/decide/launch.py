@@ -61,7 +61,7 @@ def _ask(seen: Seen, draft: Draft) -> Decision:
         )
         return draft.decision(Wait(), again=LATER)
     if not seen.admitted:
-        draft.set(unknown(names.LAUNCHED, "NodePoolLimitReached", _LIMIT))
+        draft.set(unknown(names.LAUNCHED, names.LIMIT_REACHED, _LIMIT))
         return draft.decision(Wait(), again=LATER)
     if seen.desired is None:
         draft.set(summary(seen.choice.refusals))

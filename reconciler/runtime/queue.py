@@ -7,6 +7,7 @@ for long: where another program writes what we write, each would answer the othe
 
 import asyncio
 import heapq
+import itertools
 import logging
 import random
 from collections.abc import Callable
@@ -27,7 +28,9 @@ class Queue:
     jitter: Callable[[], float] = random.random
     _due: dict[str, float] = field(default_factory=dict)
     """When each waiting key is due; the heap may hold older entries of it."""
-    _heap: list[tuple[float, str]] = field(default_factory=list)
+    _heap: list[tuple[float, int, str]] = field(default_factory=list)
+    """With a number, so that of keys that are due at once the first added is the first."""
+    _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
     _working: set[str] = field(default_factory=set)
     _again: dict[str, float] = field(default_factory=dict)
     """Keys that were added while they were worked on."""
@@ -53,7 +56,7 @@ class Queue:
         if due > wanted:
             LOG.warning("a claim changes again and again, and is slowed down", extra={"claim": key})
         self._due[key] = due
-        heapq.heappush(self._heap, (due, key))
+        heapq.heappush(self._heap, (due, next(self._numbers), key))
         self._changed.set()
 
     async def take(self) -> str:
@@ -71,7 +74,7 @@ class Queue:
     def _pop(self) -> str | None:
         now = asyncio.get_running_loop().time()
         while self._heap and self._heap[0][0] <= now:
-            due, key = heapq.heappop(self._heap)
+            due, _, key = heapq.heappop(self._heap)
             if self._due.get(key) == due:
                 del self._due[key]
                 self._held.discard(key)

@@ -53,6 +53,38 @@ def test_the_limit_is_said_and_the_next_goes_when_there_is_room() -> None:
     scene(test, SMALL)
 
 
+def test_when_several_find_room_the_oldest_asks_first_and_nobody_waits_for_his_next_look() -> None:
+    async def test(world: World) -> None:
+        first, waiting = ["ws0", "ws1", "ws2"], ["ws9", "ws8", "ws7", "ws6"]
+        for name in first:
+            world.kube.claim_store.create(claim_body(name))
+        await world.until(lambda: all(map(world.ready, first)))
+        for name in waiting:
+            world.kube.claim_store.create(claim_body(name))
+            await asyncio.sleep(47)  # So that each looks again at another time of the minute.
+        for name in first:
+            world.kube.claim_store.delete(name)
+        await world.until(lambda: len(world.aks.puts) > 3, 300)
+        await world.until(lambda: len(world.aks.puts) == 6, 15)
+        assert world.aks.puts[3:] == waiting[:3]
+
+    scene(test, SMALL)
+
+
+def test_a_wave_that_finds_room_asks_in_the_order_of_age() -> None:
+    async def test(world: World) -> None:
+        await world.processes[0].kill()
+        wave = [f"ws{number}" for number in range(20, 0, -1)]
+        for name in wave:
+            world.kube.claim_store.create(claim_body(name))
+            await asyncio.sleep(1)
+        world.launch()
+        await world.until(lambda: len(world.aks.puts) == len(wave), 120)
+        assert world.aks.puts == wave
+
+    scene(test)
+
+
 def test_a_claim_that_azure_refuses_holds_nobody_up() -> None:
     async def test(world: World) -> None:
         world.aks.refuse = lambda pool: (
