@@ -43,8 +43,6 @@ class Crowd:
 
     cluster: Cluster
     count: int
-    started: list[str] = field(default_factory=list)
-    """In the order in which their pools were asked for."""
     served: set[str] = field(default_factory=set)
     most_pools: int = 0
 
@@ -79,18 +77,10 @@ def fate(count: int, limit: int) -> Fate:
         began = bench.aks.clock()
         asked = await counted.during(crowd.live())
         await cluster.close()
-        order = list(dict.fromkeys(bench.aks.created))
-        return Fate(asked, bench.aks.clock() - began, crowd.most_pools, _in_order(order, crowd.most_pools))
+        order = list(cluster.pools.asked)
+        return Fate(asked, bench.aks.clock() - began, crowd.most_pools, order == sorted(order))
 
     return run_over_http(scene)
-
-
-def _in_order(created: list[str], pools: int) -> bool:
-    """Those that find room at the same time may overtake each other, nobody else.
-
-    The claims come within a minute, so their pools end within one, and a whole wave of them finds room at once.
-    """
-    return all(abs(place - rank) < pools for rank, place in enumerate(int(name[2:]) for name in created))
 
 
 def spent(bucket: Bucket, requests: int) -> float:

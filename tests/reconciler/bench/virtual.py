@@ -10,8 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from reconciler.azure import AgentPools
 from reconciler.azure.throttle import ThrottledPools
 from reconciler.controller import Controller
+from reconciler.desired import Desired
 from reconciler.nodeclaim import Claim
 from reconciler.settings import Settings
 from reconciler.simulate import Machines
@@ -72,6 +74,18 @@ class Counted:
         return Asked(max(arm.aks.clock() - self._at, 1.0), calls, arm.refused - self._refused)
 
 
+class Noting(ThrottledPools):
+    """Notes which pools are asked for, in which order: on their way to ARM, requests overtake each other."""
+
+    def __init__(self, pools: AgentPools) -> None:
+        super().__init__(pools)
+        self.asked: dict[str, None] = {}
+
+    async def create(self, pool: Desired) -> None:
+        self.asked[pool.name] = None
+        await super().create(pool)
+
+
 class Cluster:
     """The reconciler at work in front of a fake ARM."""
 
@@ -80,7 +94,8 @@ class Cluster:
         self._start = asyncio.get_running_loop().time()
         self.kube = FakeKube(self.now)
         self.fleet = Fleet(bench.aks, join=30.0, ready=60.0)
-        self._controller = Controller(settings, self.now, self.kube, ThrottledPools(bench.pools))
+        self.pools = Noting(bench.pools)
+        self._controller = Controller(settings, self.now, self.kube, self.pools)
         machines = Machines(self.fleet, self.kube, self.now, period=2.0)
         work = (self._controller.watch(), self._controller.work(), machines.run())
         self._tasks = [asyncio.create_task(each) for each in work]
