@@ -44,6 +44,10 @@ SUBNET_ID = (
     r"^/subscriptions/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/resourceGroups/[A-Za-z0-9._()-]+"
     r"/providers/Microsoft\.Network/virtualNetworks/[A-Za-z0-9._-]+/subnets/[A-Za-z0-9._-]+$"
 )
+CAPACITY_RESERVATION_ID = (
+    r"^/subscriptions/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/resourceGroups/[A-Za-z0-9._()-]+"
+    r"/providers/Microsoft\.Compute/capacityReservationGroups/[A-Za-z0-9._-]+$"
+)
 TAG_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 TAG_VALUE = r"^[A-Za-z0-9]([A-Za-z0-9 ._:@/+-]*[A-Za-z0-9])?$"
 CIDR = r"^[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}$"
@@ -85,6 +89,8 @@ EXPLANATIONS = {
     NODE_TAINT: "must be a taint such as `sku=gpu:NoSchedule`",
     SUBNET_ID: "must be the resource id of a subnet: `/subscriptions/ID/resourceGroups/NAME/providers/"
     "Microsoft.Network/virtualNetworks/NAME/subnets/NAME`",
+    CAPACITY_RESERVATION_ID: "must be the resource id of a capacity reservation group: `/subscriptions/ID/"
+    "resourceGroups/NAME/providers/Microsoft.Compute/capacityReservationGroups/NAME`",
     TAG_NAME: "must be the name of an Azure tag: letters, digits, `.`, `_` and `-`",
     TAG_VALUE: "must be the value of an Azure tag: letters, digits, spaces and `._:@/+-`",
     CIDR: "must be an IPv4 range such as `10.0.0.0/8`",
@@ -131,6 +137,7 @@ VmSize = Annotated[str, text(VM_SIZE, 60)]
 FlagName = Annotated[str, text(FLAG_NAME, 80)]
 NodeTaint = Annotated[str, text(NODE_TAINT, 400)]
 SubnetId = Annotated[str, text(SUBNET_ID, 400)]
+CapacityReservationId = Annotated[str, text(CAPACITY_RESERVATION_ID, 400)]
 TagName = Annotated[str, text(TAG_NAME, 200)]
 TagValue = Annotated[str, text(TAG_VALUE, 200)]
 Cidr = Annotated[str, text(CIDR)]

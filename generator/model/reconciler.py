@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from generator.model.base import (
+    CapacityReservationId,
     DnsLabel,
     NodeTaint,
     PositiveFloat,
@@ -34,6 +35,11 @@ class Nodes(Strict):
     spot_max_price: PositiveFloat | None = Field(
         None, description="USD per hour for a spot node; left out: up to the on-demand price"
     )
+    capacity_reservation: CapacityReservationId | None = Field(
+        None,
+        description="Resource id of the capacity reservation group that every node is taken from; the cluster's own"
+        " identity needs Contributor on it",
+    )
     zones: tuple[Literal["1", "2", "3"], ...] = Field((), description="Left out: wherever Azure has the size")
     subnet: SubnetId | None = Field(
         None, description="Resource id of their subnet; needed where the cluster is in a network of your own"
@@ -50,6 +56,14 @@ class Nodes(Strict):
     )
     tags: dict[TagName, TagValue] = Field(default_factory=dict, description="Azure tags of each node pool")
     taints: tuple[NodeTaint, ...] = Field((), description="Taints besides those that KAITO asks for")
+
+    @model_validator(mode="after")
+    def _reserved_is_not_spot(self) -> Self:
+        if self.capacity_reservation and self.capacity_type == "spot":
+            raise ValueError(
+                "a capacity reservation serves no spot node: remove `capacityReservation`, or `capacityType`"
+            )
+        return self
 
     @model_validator(mode="after")
     def _tags_are_not_ours(self) -> Self:

@@ -115,6 +115,7 @@ def _waits(ours: Reconciler) -> Iterator[tuple[str, str]]:
 def _nodes(nodes: Nodes) -> Iterator[tuple[str, str]]:
     yield "capacity_type", nodes.capacity_type or ""
     yield "spot_max_price", f"{nodes.spot_max_price:g}" if nodes.spot_max_price else ""
+    yield "capacity_reservation_group_id", nodes.capacity_reservation or ""
     yield "zones", ",".join(nodes.zones)
     yield "subnet_id", nodes.subnet or ""
     yield "os_sku", nodes.os_sku or ""

@@ -34,6 +34,7 @@ CLUSTER = (
 )
 NETWORK = "/subscriptions/22222222-2222-4222-8222-222222222222/resourceGroups/network"
 SUBNET = f"{NETWORK}/providers/Microsoft.Network/virtualNetworks/hub/subnets/gpus"
+RESERVED = f"{NETWORK}/providers/Microsoft.Compute/capacityReservationGroups/a100"
 HOUR = 3600.0
 VERBS = {"GET": "read", "PUT": "write", "DELETE": "delete"}
 
@@ -192,6 +193,17 @@ def test_the_committed_template_speaks_of_the_pod_that_is_rolled_out(fleet: Comp
         f"/subscriptions/{settings.subscription_id}/resourceGroups/{settings.resource_group}"
         f"/providers/Microsoft.ContainerService/managedClusters/{settings.cluster_name}"
     )
+
+
+def test_a_capacity_reservation_of_the_entry_reaches_the_pod(workshop: Repository) -> None:
+    edit(workshop, "clusters/dev.yaml", lambda spec: spec["reconciler"].update(nodes={"capacityReservation": RESERVED}))
+    compiled = compile_catalog(workshop)
+    assert compiled.rendering is not None
+    kustomization = compiled.rendering.tree["clusters/dev/reconciler/kustomization.yaml"]
+    variable = "RECONCILER_CAPACITY_RESERVATION_GROUP_ID"
+    assert re.search(rf"- name: {variable}\n\s+value: {RESERVED}\n", kustomization)
+    settings = read_settings([], {**environment("dev"), variable: RESERVED})
+    assert settings.node_class("default").capacity_reservation_group_id == RESERVED
 
 
 def test_a_subnet_of_the_entry_reaches_the_pod_and_the_role(workshop: Repository) -> None:
