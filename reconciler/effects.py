@@ -127,11 +127,13 @@ class Effects:
         self.memories.forget(claim.uid)
 
     async def _patch_claim(self, claim: Claim, patch: Object) -> Claim:
+        self.guard()
         body = await self.kube.patch_claim(claim.name, claim.version, patch)
         self.mirror.claims.learn(claim.version, body)
         return Claim(body)
 
     async def _patch_node(self, node: Node, patch: Object) -> float:
+        self.guard()
         body = await self.kube.patch_node(node.name, node.version, patch)
         self.mirror.nodes.learn(node.version, body)
         return 0.0
@@ -266,6 +268,7 @@ class Effects:
         self.recorder.warning(claim, action.reason, action.message)
         if action.reason in ("LaunchTimeout", "LaunchFailed", "RegistrationTimeout"):
             self.metrics.refused(action.reason)
+        self.guard()
         await self.kube.delete_claim(claim.name, claim.uid)
         return 60.0
 
@@ -276,6 +279,7 @@ class Effects:
                 kept = [each for each in node.finalizers if each != names.TERMINATION_FINALIZER]
                 await self._patch_node(node, {"metadata": {"finalizers": kept}})
             if not node.deleting:
+                self.guard()
                 await self.kube.delete_node(node.name, node.uid)
         except GoneError:
             LOG.debug("node is gone", extra={"node": node.name})
@@ -340,6 +344,7 @@ class Effects:
 
     async def _evict(self, pod: Object) -> None:
         """Whatever one pod is refused for, the others are asked, and the claim says that it waits."""
+        self.guard()
         try:
             await self.kube.evict(pod)
         except GoneError:
@@ -348,6 +353,7 @@ class Effects:
             LOG.info("pod not evicted", extra={"pod": pod["metadata"]["name"], "cause": str(error)})
 
     async def _end_pod(self, pod: Object, seconds: int) -> None:
+        self.guard()
         try:
             await self.kube.delete_pod(pod, seconds)
         except GoneError:

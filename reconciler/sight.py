@@ -1,5 +1,6 @@
 """Everything that is known of a claim at this moment, gathered for a decision."""
 
+import math
 from dataclasses import dataclass
 
 from reconciler import budget, names
@@ -63,6 +64,7 @@ class Sight:
             fresh=self.lister.snapshot.started > self.needed(claim, memory),
             blind=self.lister.verdict,
             ending=self.lister.snapshot.started <= memory.ended,
+            ended=math.isfinite(memory.ended),
             nodes=self._nodes(claim, pool, whose),
             former=tuple(each for each in self.mirror.nodes_near(claim.name) if _is_former(each, claim)),
             steady=self._is_current() and self.lister.steady_for() >= self.settings.repair_after.total_seconds(),

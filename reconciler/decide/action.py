@@ -49,6 +49,8 @@ class Seen:
     """Why no LIST comes, once some have failed."""
     ending: bool
     """Azure has accepted to delete that pool since the LIST began."""
+    ended: bool
+    """Azure has ever accepted to delete it, so that its end is no surprise."""
     nodes: tuple[Node, ...]
     """The Nodes of that pool, and those that the claim owns."""
     former: tuple[Node, ...]

@@ -36,7 +36,8 @@ def decide(seen: Seen) -> Decision:
         return _end(seen, seen.own_pool)
     if seen.pool is not None and _may_be_ours(seen, seen.pool):
         return _keep(seen, seen.pool)
-    if not seen.fresh:
+    if not seen.fresh or not (seen.gone or seen.ended or seen.pool):
+        # One LIST may lack a pool that is there: where nobody asked for its end, a second one has to say so.
         return _look_again(seen)
     for node in seen.nodes:
         return _take_along(seen, node)
