@@ -97,7 +97,7 @@ class Sight:
         began = self.lister.snapshot.started
         if pool is not None:
             memory.missed = None
-        elif memory.missed is None:
+        elif memory.missed is None and math.isfinite(began):  # Before the first LIST nothing lacks anything.
             memory.missed = began
         return memory.missed is not None and began > memory.missed
 
