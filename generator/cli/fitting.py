@@ -1,5 +1,6 @@
 """The questions that `kaitops fit` puts: one subject, some VM sizes, a verdict on each."""
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from generator.fit.kaito import GIB, estimate_nodes
 from generator.fit.shape import Shape, UnknownShapeError
 from generator.fit.verdict import Demand, Fit
 from generator.load import Catalog, load_catalog
+from generator.model.base import HUB_REPOSITORY
 from generator.model.cluster import ClusterSpec
 from generator.model.model import ModelSpec
 from generator.modelfiles import MOST_WEIGHTS, index_gib, read_json
@@ -194,9 +196,18 @@ def _shape(bench: Bench, described: Described) -> Shape:
         replacement = bench.assessor.kaito.replacement(described.preset)
         if replacement:
             raise CannotRunError(f"KAITO has no preset `{described.preset}` any more", f"use `{replacement}`")
+        _check_preset(bench, described.preset)
         return bench.assessor.fit.shapes.of_preset(described.preset)
     config = read_json(described.config or Path())
     return shape_of(config, weights_of(described, config))
+
+
+def _check_preset(bench: Bench, name: str) -> None:
+    """A short name is one of KAITO's own, or a mistake; any `organisation/name` may be a model of the hub."""
+    kaito = bench.assessor.kaito
+    if kaito.preset(name) is None and not re.fullmatch(HUB_REPOSITORY, name):
+        hint = did_you_mean(name, [*kaito.presets, *kaito.aliases]) or "use a hub id, `organisation/name`"
+        raise CannotRunError(f"`{name}` is no preset of KAITO", hint)
 
 
 def weights_of(described: Described, config: dict[str, object]) -> float:

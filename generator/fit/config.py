@@ -9,17 +9,16 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from generator.fit.defaults import defaults_of
+from generator.fit.fields import Config, Fields
 from generator.fit.kaito import HALF
 from generator.fit.shape import Cache, Shape, UnknownShapeError, full_attention
 
-Config = Mapping[str, Any]
 LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
 HEADS = ("num_attention_heads", "n_head")
-HIDDEN = ("hidden_size", "n_embd")
+HIDDEN = ("hidden_size", "n_embd", "n_embed")
 LIMIT = ("max_position_embeddings", "n_positions", "seq_length", "max_sequence_length")
 DTYPES = {"float32": 4, "float16": 2, "bfloat16": 2}
-LARGEST = 10**9
-"""No figure of a config is larger."""
 STATE_BYTES = 4
 """Bytes of a number in a recurrent state: engines keep it in 32 bits (`mamba_ssm_dtype`)."""
 STATES = 2
@@ -34,14 +33,15 @@ def shape_of(config: Config, weights_gib: float, token_limit: int | None = None)
     Raises:
         UnknownShapeError: it has an architecture that we do not know, or lacks a field; all that is missing is named.
     """
-    text = _text_part(config)
-    family = _family(config)
-    fields = _Fields(text)
+    architecture = _architecture(config)
+    family = FAMILIES[architecture]
+    text = {**defaults_of(architecture), **_text_part(config)}
+    fields = Fields(text)
     layers, heads, hidden = fields.number(*LAYERS), fields.number(*HEADS), fields.number(*HIDDEN)
-    kv_heads = fields.optional("num_key_value_heads") or heads
+    kv_heads = fields.either("num_key_value_heads", heads)
     limit = token_limit or fields.number(*LIMIT)
     fields.check()
-    head_dim = fields.optional("head_dim") or hidden // heads
+    head_dim = fields.either("head_dim", hidden // heads)
     latent = (fields.optional("kv_lora_rank") or 0) and _latent_width(fields)
     cache = family(fields, layers, kv_heads, head_dim)
     fields.check()
@@ -72,48 +72,17 @@ def _text_part(config: Config) -> Config:
     return config
 
 
-class _Fields:
-    """Whole numbers of a config; remembers those that are missing or wrong, so that all are said at once."""
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.missing: list[str] = []
-
-    def number(self, *names: str) -> int:
-        """The first of the names that is there; 1 in place of one that is missing, until `check` says so."""
-        for name in names:
-            found = self.optional(name)
-            if found == 0:
-                raise UnknownShapeError(f"`{name}` must be at least 1, but is 0")
-            if found is not None:
-                return found
-        self.missing.append(f"`{names[0]}`")
-        return 1
-
-    def optional(self, name: str) -> int | None:
-        value = self.config.get(name)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST:
-            raise UnknownShapeError(f"`{name}` must be a whole number, but is `{str(value)[:40]}`")
-        return value
-
-    def check(self) -> None:
-        if self.missing:
-            raise UnknownShapeError(f"it lacks {', '.join(dict.fromkeys(self.missing))}")
-
-
-CacheOf = Callable[[_Fields, int, int, int], tuple[Cache, ...]]
+CacheOf = Callable[[Fields, int, int, int], tuple[Cache, ...]]
 """From fields, layers, KV heads and head size to what the layers keep."""
 
 
-def _plain(fields: _Fields, layers: int, kv_heads: int, head_dim: int) -> tuple[Cache, ...]:
+def _plain(fields: Fields, layers: int, kv_heads: int, head_dim: int) -> tuple[Cache, ...]:
     if fields.optional("kv_lora_rank"):
         return _latent(fields, layers, kv_heads, head_dim)
     return (full_attention(layers, kv_heads, head_dim),)
 
 
-def _windowed(fields: _Fields, layers: int, kv_heads: int, head_dim: int) -> tuple[Cache, ...]:
+def _windowed(fields: Fields, layers: int, kv_heads: int, head_dim: int) -> tuple[Cache, ...]:
     """Each layer looks back over the window, where there is one."""
     return (full_attention(layers, kv_heads, head_dim, fields.optional("sliding_window") or 0),)
 
@@ -121,7 +90,7 @@ def _windowed(fields: _Fields, layers: int, kv_heads: int, head_dim: int) -> tup
 def _alternating(every: int) -> CacheOf:
     """Layers with a window, and each `every`-th with full attention, unless `layer_types` says which."""
 
-    def cache(fields: _Fields, layers: int, kv_heads: int, head_dim: int) -> tuple[Cache, ...]:
+    def cache(fields: Fields, layers: int, kv_heads: int, head_dim: int) -> tuple[Cache, ...]:
         kinds = _layer_kinds(fields, layers, every)
         window = fields.number("sliding_window")
         full = kinds.count("full_attention")
@@ -132,7 +101,7 @@ def _alternating(every: int) -> CacheOf:
     return cache
 
 
-def _gemma4(fields: _Fields, layers: int, kv_heads: int, head_dim: int) -> tuple[Cache, ...]:
+def _gemma4(fields: Fields, layers: int, kv_heads: int, head_dim: int) -> tuple[Cache, ...]:
     """Full layers have heads of their own size and number; the last layers share the cache of earlier ones."""
     kept = max(layers - (fields.optional("num_kv_shared_layers") or 0), 0)
     kinds = _layer_kinds(fields, layers, 6)[:kept]
@@ -146,7 +115,7 @@ def _gemma4(fields: _Fields, layers: int, kv_heads: int, head_dim: int) -> tuple
     )
 
 
-def _layer_kinds(fields: _Fields, layers: int, every: int) -> list[str]:
+def _layer_kinds(fields: Fields, layers: int, every: int) -> list[str]:
     listed = fields.config.get("layer_types")
     if listed is None:
         step = fields.optional("sliding_window_pattern") or every
@@ -163,23 +132,23 @@ def _known_kinds(listed: Any, layers: int, known: tuple[str, ...]) -> list[str]:
     return listed
 
 
-def _latent_width(fields: _Fields) -> int:
+def _latent_width(fields: Fields) -> int:
     return fields.number("kv_lora_rank") + fields.number("qk_rope_head_dim")
 
 
-def _latent(fields: _Fields, layers: int, _kv_heads: int, _head_dim: int) -> tuple[Cache, ...]:
+def _latent(fields: Fields, layers: int, _kv_heads: int, _head_dim: int) -> tuple[Cache, ...]:
     """Latent attention (DeepSeek-V2, section 2.1): one vector of `kv_lora_rank` and the rotary key of all heads."""
     return (Cache(kind="latent", layers=layers, width=_latent_width(fields)),)
 
 
-def _latent_indexed(fields: _Fields, layers: int, _kv_heads: int, _head_dim: int) -> tuple[Cache, ...]:
+def _latent_indexed(fields: Fields, layers: int, _kv_heads: int, _head_dim: int) -> tuple[Cache, ...]:
     """DeepSeek-V3.2: the same, and the keys by which an indexer picks tokens."""
     index = fields.number("index_head_dim")
     kept = index + math.ceil(index / INDEX_BLOCK) * 4
     return (Cache(kind="latent", layers=layers, width=_latent_width(fields), token_bytes=kept),)
 
 
-def _gated_delta(fields: _Fields, layers: int, kv_heads: int, head_dim: int) -> tuple[Cache, ...]:
+def _gated_delta(fields: Fields, layers: int, kv_heads: int, head_dim: int) -> tuple[Cache, ...]:
     """Qwen3-Next and Qwen3.5: gated delta nets, and full attention in each n-th layer.
 
     A state holds `value heads x key size x value size` numbers, and the last inputs of a short convolution.
@@ -196,7 +165,7 @@ def _gated_delta(fields: _Fields, layers: int, kv_heads: int, head_dim: int) -> 
     return _groups(full_attention(full, kv_heads, head_dim), _states(layers - full, state))
 
 
-def _nemotron_h(fields: _Fields, _layers: int, kv_heads: int, head_dim: int) -> tuple[Cache, ...]:
+def _nemotron_h(fields: Fields, _layers: int, kv_heads: int, head_dim: int) -> tuple[Cache, ...]:
     """Mamba-2, attention and feed-forward layers by a pattern of letters: `M`, `*`; `-` and `E` keep nothing."""
     pattern = fields.config.get("hybrid_override_pattern")
     if not isinstance(pattern, str) or set(pattern) - set("M*-E"):
@@ -264,16 +233,16 @@ Plain ones: Phi-3 and Qwen2 name a window that vLLM does not use there, so all t
 """
 
 
-def _family(config: Config) -> CacheOf:
+def _architecture(config: Config) -> str:
     names = config.get("architectures")
     if not isinstance(names, list) or not names or not isinstance(names[0], str):
         raise UnknownShapeError("it names no `architectures`")
     if names[0] not in FAMILIES:
         raise UnknownShapeError(f"`{names[0]}` is no architecture whose cache we can count")
-    return FAMILIES[names[0]]
+    return names[0]
 
 
-def _active_width(fields: _Fields) -> int:
+def _active_width(fields: Fields) -> int:
     """Width of the feed-forward part that one token passes; of a mixture, its chosen and its shared experts."""
     dense = fields.optional("intermediate_size") or fields.optional("n_inner") or 0
     experts = fields.optional("num_experts_per_tok") or fields.optional("top_k_experts") or 0

@@ -140,6 +140,7 @@ def test_a_config_that_says_too_little(kaitops: Kaitops, config: Path, text: str
         (("--preset", "phi-4", "--sku", "Standard_NC24ads_A100_v5"), "did you mean `Standard_NC24ads_A100_v4`"),
         (("--preset", "phi-4", "--sku", "Standard_NC6s_v3"), "use `Standard_NC24ads_A100_v4`"),
         (("--preset", "falcon-7b", "--sku", A100), "KAITO has no preset `falcon-7b` any more"),
+        (("--preset", "ph-4", "--sku", A100), "did you mean `phi-4`"),
         (("--preset", "phi-4", "--cluster", "pord"), "did you mean `prod`"),
         (("phi-44",), "did you mean `phi-4`"),
         (("phi-4", "--region", "eastus"), "a model's clusters have a region"),

@@ -38,6 +38,13 @@ GEMMA_3_27B = {  # https://huggingface.co/google/gemma-3-27b-it
         "num_hidden_layers": 62, "num_key_value_heads": 16, "sliding_window": 1024, "max_position_embeddings": 131072,
     },
 }  # fmt: skip
+GEMMA_3_12B = {  # https://huggingface.co/google/gemma-3-12b-it, which leaves out what equals its class's defaults
+    "architectures": ["Gemma3ForConditionalGeneration"],
+    "text_config": {
+        "hidden_size": 3840, "intermediate_size": 15360, "num_attention_heads": 16, "num_hidden_layers": 48,
+        "num_key_value_heads": 8, "sliding_window": 1024,
+    },
+}  # fmt: skip
 GPT_OSS_20B = {  # https://huggingface.co/openai/gpt-oss-20b
     "architectures": ["GptOssForCausalLM"], "head_dim": 64, "hidden_size": 2880, "intermediate_size": 2880,
     "layer_types": ["sliding_attention", "full_attention"] * 12, "max_position_embeddings": 131072,
@@ -71,6 +78,10 @@ BLOOMZ_560M = {  # https://huggingface.co/bigscience/bloomz-560m
     "architectures": ["BloomForCausalLM"], "hidden_size": 1024, "n_head": 16, "n_layer": 24, "seq_length": 2048,
     "vocab_size": 250880,
 }  # fmt: skip
+BLOOM_7B1 = {  # https://huggingface.co/bigscience/bloom-7b1, whose width has the name of the first release
+    "architectures": ["BloomForCausalLM"], "n_embed": 4096, "n_layer": 30, "num_attention_heads": 32,
+    "seq_length": 2048, "vocab_size": 250880,
+}  # fmt: skip
 
 
 def of(config: dict[str, Any]) -> Shape:
@@ -95,11 +106,13 @@ def per_token(config: dict[str, Any]) -> float:
         (MISTRAL_7B_V01, 0),  # every layer looks back 4,096 tokens only
         (DEEPSEEK_V3, 70272),  # (512 + 64) x 61 layers x 2 bytes, no heads in it
         (GEMMA_3_27B, 81920),  # 2 x 16 x 128 x 2 bytes in the 10 layers of 62 that look at everything
+        (GEMMA_3_12B, 65536),  # 2 x 8 x 256 x 2 bytes in 8 of 48 layers; 3840 / 16 would be heads of 240
         (GPT_OSS_20B, 24576),  # 2 x 8 x 64 x 2 bytes in 12 of 24 layers
         (QWEN_38_27B, 65536),  # 2 x 4 x 256 x 2 bytes in 16 of 64 layers
         (NEMOTRON_3_NANO, 6144),  # 2 x 2 x 128 x 2 bytes in the 6 layers marked with a star
         (GEMMA_4_31B, 81920),  # 2 x 4 x 512 x 2 bytes in 10 of 60 layers
         (BLOOMZ_560M, 98304),  # 2 x 16 x 64 x 24 layers x 2 bytes
+        (BLOOM_7B1, 491520),  # 2 x 32 x 128 x 30 layers x 2 bytes
     ],
     ids=lambda value: value["architectures"][0] if isinstance(value, dict) else "",
 )
@@ -151,6 +164,19 @@ def test_an_indexer_keeps_its_keys_beside_the_latent_vector() -> None:
     assert per_token(config) == 70272 + 61 * (128 + 4)
 
 
+def test_a_silent_config_has_the_defaults_of_its_class() -> None:
+    shape = of(GEMMA_3_12B)
+    assert (shape.head_dim, shape.token_limit, shape.vocabulary) == (256, 131072, 262208)
+    assert of(GEMMA_3_27B).head_dim == 128, "what the file says counts"
+
+
+def test_embeddings_are_tied_where_the_class_ties_them() -> None:
+    assert of(BLOOM_7B1).tied
+    assert not of(BLOOM_7B1 | {"tie_word_embeddings": False}).tied
+    assert not of(MISTRAL_7B_V01).tied
+    assert of(BLOOM_7B1).embedding_gib == 250880 * 4096 * 2 / (1 << 30)
+
+
 def test_every_row_of_the_facts_gives_the_bytes_that_kaito_counts() -> None:
     for name in FACTS.shapes.rows:
         preset = KAITO.presets[name]
@@ -168,14 +194,23 @@ def test_every_row_of_the_facts_gives_the_bytes_that_kaito_counts() -> None:
             {"architectures": ["LlamaForCausalLM"], "num_hidden_layers": 2},
             "it lacks `num_attention_heads`, `hidden_size`, `max_position_embeddings`",
         ),
-        (LLAMA_31_8B | {"num_hidden_layers": "32"}, "`num_hidden_layers` must be a whole number, but is `32`"),
-        (LLAMA_31_8B | {"num_attention_heads": True}, "`num_attention_heads` must be a whole number, but is `True`"),
+        (
+            LLAMA_31_8B | {"num_hidden_layers": "32"},
+            '`num_hidden_layers` must be a whole number of at most 1,000,000,000, but is `"32"`',
+        ),
+        (
+            LLAMA_31_8B | {"num_attention_heads": True},
+            "`num_attention_heads` must be a whole number of at most 1,000,000,000, but is `true`",
+        ),
         (
             GPT_OSS_20B | {"layer_types": ["retention"] * 24},
             "its layers of kind `retention` are none that we can count",
         ),
         (GPT_OSS_20B | {"layer_types": ["full_attention"]}, "`layer_types` must list 24 layers"),
         (GPT_OSS_20B | {"sliding_window": None}, "it lacks `sliding_window`"),
+        (LLAMA_31_8B | {"num_key_value_heads": 0}, "`num_key_value_heads` must be at least 1, but is 0"),
+        (LLAMA_31_8B | {"head_dim": 0}, "`head_dim` must be at least 1, but is 0"),
+        (LLAMA_31_8B | {"hidden_size": 16}, "`head_dim` must be at least 1, but is 0"),
         (NEMOTRON_3_NANO | {"hybrid_override_pattern": "MX"}, "it lacks a `hybrid_override_pattern` of"),
     ],
 )
