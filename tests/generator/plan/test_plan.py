@@ -203,6 +203,41 @@ def test_an_open_gateway_is_a_danger(project: Project) -> None:
     assert "catalog/exposure" in rules(plan.findings)
 
 
+def test_a_gateway_that_leaves_the_internet_is_a_danger(project: Project) -> None:
+    project.edit("catalog/clusters/prod.yaml", ("exposure: public", "exposure: internal"))
+    project.render()
+    (danger,) = project.plan().dangers
+    assert (danger.rule, danger.where.file) == ("plan/endpoint", "catalog/clusters/prod.yaml")
+    assert "no longer reachable from the internet" in danger.message
+
+
+def test_a_move_to_another_namespace_is_no_matter_of_the_rollout(project: Project, unit_of: Find) -> None:
+    project.edit(PHI, ("owner: chat", "owner: search"))
+    project.render()
+    plan = project.plan()
+    assert unit_of(plan, "prod", "phi-4").verb is Verb.RECREATE
+    (danger,) = [finding for finding in plan.dangers if finding.rule == "plan/downtime"]
+    assert "BlueGreen" not in danger.hint, "the entry rolls out so already"
+    assert "under another name" in danger.hint
+
+
+def test_a_policy_that_looks_away_is_a_danger(project: Project) -> None:
+    """Each policy loses something in a way of its own; the last one says the same in other words."""
+    never = "  matchConditions:\n    - {name: never, expression: 'false'}\n"
+    fewer = "  validationActions: [Deny]\n  matchResources: {namespaceSelector: {}}\n"
+    project.edit("policies/license-allow-list.yaml", ("failurePolicy: Fail", "failurePolicy: Ignore"))
+    project.edit("policies/no-bypass-resource-checks.yaml", ("  matchConditions:\n", never))
+    project.edit("policies/image-by-digest.yaml", ("  validationActions: [Deny]\n", fewer))
+    project.edit("policies/route-timeout-bound.yaml", ("a rule has no `timeouts", "a rule is without `timeouts"))
+    path = project.root / "policies/no-host-path.yaml"
+    head, validation, rest = path.read_text("utf-8").partition("    - expression: |-\n        !variables.annotations")
+    path.write_text(f"{head}---\n{rest.partition('---')[2].lstrip()}", "utf-8")
+    assert validation
+    found = [finding for finding in project.plan().dangers if finding.rule == "plan/policy"]
+    loosened = {"license-allow-list", "no-bypass-resource-checks", "image-by-digest", "no-host-path"}
+    assert {finding.message.split("`")[1] for finding in found} == {f"{name}.kaitops.dev" for name in loosened}
+
+
 def test_a_policy_that_no_longer_denies_is_a_danger(project: Project) -> None:
     project.edit("catalog/clusters/prod.yaml", ("policies: Deny", "policies: Warn"))
     project.render()
