@@ -104,7 +104,7 @@ def _build(repository: Repository, unit: str, shared: str, cache: Path) -> Built
         check=False,
     )
     if result.returncode:
-        return Built(unit, error=" ".join(result.stderr.split()))
+        return Built(unit, error=" ".join(result.stderr.replace(f"{repository.root}/", "").split()))
     _keep(kept, result.stdout)
     return Built(unit, read_built(result.stdout))
 

@@ -1,6 +1,6 @@
 """Which line of the catalog makes a unit change? The entries of both sides in, places with a sentence out; pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,21 +37,25 @@ def unit_causes(histories: Histories, placement: Placement) -> tuple[Cause, ...]
     return tuple(own) or shared_causes(histories, placement.cluster, placement.source)
 
 
-def shared_causes(histories: Histories, cluster: str, source: str, *, entries: bool = False) -> tuple[Cause, ...]:
-    """The lines of the cluster's own file, or, where none changed, the release.
+def shared_causes(
+    histories: Histories, cluster: str, source: str, *, entries: bool = False, edited: Sequence[str] = ()
+) -> tuple[Cause, ...]:
+    """The lines of the cluster's own file and what was edited by hand, or, where there is neither, the release.
 
     Args:
         histories: Both catalogs.
         cluster: Whose unit changes.
         source: The catalog file that the unit names.
         entries: Whether the unit holds something of every entry, so that any of them may be the cause.
+        edited: Hand-written files that the unit stands on and that differ.
     """
     lines = [*_of_entry(histories, "Cluster", cluster, "", of_entry=False)]
     if entries:
         lines += _of_entries(histories, cluster)
+    lines += [Cause(Place(path, 1, 1), "edited by hand", of_entry=False) for path in edited]
     if lines:
         return tuple(lines[:MOST])
-    text = "no entry was edited: this release of kaitops, a base or a fact renders it differently"
+    text = "no entry was edited: this release of kaitops or a fact renders it differently"
     return (Cause(Place(source, 1, 1), text, of_entry=False),)
 
 

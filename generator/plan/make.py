@@ -15,7 +15,7 @@ from generator.plan.change import Amount, ClusterPlan, Figures, Plan, UnitChange
 from generator.plan.compare import FilePair, changed_files, clusters_of
 from generator.plan.danger import dangers
 from generator.plan.figures import amounts, figures_of, headroom, of_cluster
-from generator.plan.platform import bases_differ, built_items
+from generator.plan.platform import beneath, build_both, edited_by_hand
 from generator.plan.sides import After, Before, both_sides
 from generator.plan.units import Side, UnitKey, grouped, is_platform, placements_of, unit_changes
 from generator.render import Rendering
@@ -51,38 +51,40 @@ def make_plan(repository: Repository, history: History, base: str, head: str | N
         if after.compiled.rendering is None:
             raise BrokenHeadError(after.label, after.compiled.findings)
         pairs = changed_files(before.snapshot, after.compiled.rendering.tree)
-        other_bases = bases_differ(before, after)
-        units = _units(before, after, after.compiled.rendering, pairs, other_bases=other_bases)
+        edited = edited_by_hand(before, after)
+        units, broken = _units(before, after, after.compiled.rendering, pairs, edited)
         clusters = _clusters(before, after, units)
         return Plan(
             base=before.snapshot.name,
             head=after.label,
             clusters=clusters,
             dangers=tuple(dangers(clusters, before.compiled, after.compiled)),
-            findings=tuple(_new_findings(before, after, pairs, other_bases=other_bases)),
-            notes=tuple(_notes(history, before, after)),
+            findings=tuple(_new_findings(before, after, pairs, other_bases=bool(edited))),
+            notes=tuple(_notes(history, before, after, broken)),
         )
 
 
 def _units(
-    before: Before, after: After, rendering: Rendering, pairs: Sequence[FilePair], *, other_bases: bool
-) -> list[UnitChange]:
+    before: Before, after: After, rendering: Rendering, pairs: Sequence[FilePair], edited: Sequence[str]
+) -> tuple[list[UnitChange], tuple[str, ...]]:
+    """The units that change, and why some of the base cannot be built."""
     old = _side(before.compiled, before.snapshot.blobs)
     new = _side(after.compiled, rendering.tree)
     groups = grouped(pairs, {*old.placements, *new.placements})
-    paths = _every_platform_unit(before, rendering) if other_bases else _platform_units(groups)
-    built = built_items(before, after, rendering.tree, paths)
-    by_key = {_key(unit): items for unit, items in built.items()}
+    paths = _every_platform_unit(before, rendering) if edited else _platform_units(groups)
+    new = replace(new, edited={_key(f"{unit}/"): beneath(unit, edited, rendering.tree) for unit in paths})
+    builds = build_both(before, after, rendering.tree, paths)
+    by_key = {_key(unit): items for unit, items in builds.items.items()}
     changes = [*unit_changes(groups, by_key, old, new)]
     if not changes:
-        return []
+        return [], builds.broken
     was, now = _judge(before.compiled, before.repository), _judge(after.compiled, after.repository)
-    return [
-        replace(
-            unit, before=was((unit.cluster, unit.name), unit.before), after=now((unit.cluster, unit.name), unit.after)
-        )
-        for unit in changes
+    keys = [(unit.cluster, unit.name) for unit in changes]
+    judged = [
+        replace(unit, before=was(key, unit.before), after=now(key, unit.after))
+        for key, unit in zip(keys, changes, strict=True)
     ]
+    return judged, builds.broken
 
 
 def _side(compiled: Compiled | None, paths: Iterable[str]) -> Side:
@@ -184,7 +186,7 @@ def _source(pair: FilePair) -> Place:
     return Place(named)
 
 
-def _notes(history: History, before: Before, after: After) -> Iterable[str]:
+def _notes(history: History, before: Before, after: After, broken: Iterable[str]) -> Iterable[str]:
     if before.compiled is None:
         name = before.snapshot.name
         yield f"the catalog of the base `{name}` does not load, so the figures before are unknown: {before.why}"
@@ -193,6 +195,8 @@ def _notes(history: History, before: Before, after: After) -> Iterable[str]:
             f"{after.stale} committed files are not as the catalog of {after.label} renders them: "
             "`kaitops render` and commit, or this plan is not what will be synced"
         )
+    for why in broken:
+        yield f"kustomize cannot build a unit of the base `{before.snapshot.name}`, whose objects seem new here: {why}"
     missing = history.missing_from(before.snapshot, after.revision)
     if missing:
         yield (

@@ -2,9 +2,10 @@
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from generator.checks.build import build_units
+from generator.checks.build import Built, build_units
 from generator.finding import CannotRunError
 from generator.plan.objects import Item
 from generator.plan.sides import After, Before
@@ -15,7 +16,16 @@ Items = tuple[list[Item], list[Item]]
 """The objects before and after."""
 
 
-def built_items(before: Before, after: After, rendered: Mapping[str, str], units: Iterable[str]) -> dict[str, Items]:
+@dataclass(frozen=True, slots=True)
+class Builds:
+    """What kustomize makes of units on both sides."""
+
+    items: Mapping[str, Items]
+    broken: tuple[str, ...]
+    """What it says about units of the base that it cannot build: their objects seem new."""
+
+
+def build_both(before: Before, after: After, rendered: Mapping[str, str], units: Iterable[str]) -> Builds:
     """The built objects of the named units (`clusters/dev/gateway`) on both sides.
 
     Raises:
@@ -26,15 +36,37 @@ def built_items(before: Before, after: After, rendered: Mapping[str, str], units
     new = [unit for unit in wanted if f"{unit}/kustomization.yaml" in rendered]
     if old:
         before.snapshot.export(before.repository.root, before.snapshot.below(*old))
-    built = _build(before.repository, old, after.repository.cache, strict=False)
+    was = build_units(before.repository, old, after.repository.cache)
     head = _written(before.repository.root.with_name("built"), after.repository, rendered, new)
-    now = _build(head, new, after.repository.cache, strict=True)
-    return {unit: (built.get(unit, []), now.get(unit, [])) for unit in wanted}
+    now = build_units(head, new, after.repository.cache)
+    failed = next((built for built in now if built.error), None)
+    if failed:
+        raise CannotRunError(
+            f"kustomize cannot build `{failed.unit}` of {after.label}: {failed.error}", "see `kaitops validate`"
+        )
+    olds, news = ({built.unit: _items(built) for built in side} for side in (was, now))
+    items = {unit: (olds.get(unit, []), news.get(unit, [])) for unit in wanted}
+    return Builds(items, tuple(f"`{built.unit}`: {built.error}" for built in was if built.error))
 
 
-def bases_differ(before: Before, after: After) -> bool:
-    """Whether the hand-written bases are other ones: then every unit over them may be."""
-    return _contents(before.repository.root) != _contents(after.repository.root)
+def edited_by_hand(before: Before, after: After) -> tuple[str, ...]:
+    """The hand-written files that differ: every unit over them may be another one."""
+    old, new = _contents(before.repository.root), _contents(after.repository.root)
+    return tuple(sorted(path for path in {*old, *new} if old.get(path) != new.get(path)))
+
+
+def beneath(unit: str, edited: Iterable[str], rendered: Mapping[str, str]) -> tuple[str, ...]:
+    """Those of the edited files that the unit's kustomizations stand on."""
+    lists = [
+        text for path, text in rendered.items() if path.startswith(f"{unit}/") and path.endswith("kustomization.yaml")
+    ]
+    return tuple(path for path in edited if any(f"../{_folder(path)}" in text for text in lists))
+
+
+def _folder(path: str) -> str:
+    """The folder that a kustomization names: `base/gateway`, or `policies`."""
+    parts = path.split("/")
+    return "/".join(parts[1:3]) if parts[0] == "clusters" else parts[0]
 
 
 def _contents(root: Path) -> dict[str, bytes]:
@@ -55,13 +87,8 @@ def _written(folder: Path, source: Repository, rendered: Mapping[str, str], unit
     return Repository(folder)
 
 
-def _build(repository: Repository, units: Sequence[str], cache: Path, *, strict: bool) -> dict[str, list[Item]]:
-    found = {}
-    for built in build_units(repository, units, cache):
-        if built.error and strict:
-            raise CannotRunError(f"kustomize cannot build `{built.unit}`: {built.error}", "see `kaitops validate`")
-        found[built.unit] = [Item(f"{built.unit}/{_file(body)}", body) for body in built.objects]
-    return found
+def _items(built: Built) -> list[Item]:
+    return [Item(f"{built.unit}/{_file(body)}", body) for body in built.objects]
 
 
 def _file(body: Mapping[str, object]) -> str:

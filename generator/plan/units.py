@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from generator.checks.build import PLATFORM
@@ -38,6 +38,8 @@ class Side:
     figures: FiguresByUnit
     units: AbstractSet[UnitKey]
     """The folders that it has."""
+    edited: Mapping[UnitKey, tuple[str, ...]] = field(default_factory=dict)
+    """Hand-written files beneath a unit that are not as on the other side."""
 
     def endpoints(self, key: UnitKey) -> tuple[str, ...]:
         placement = self.placements.get(key)
@@ -137,7 +139,7 @@ def _causes(key: UnitKey, placement: Placement | None, before: Side, after: Side
     source = f"catalog/clusters/{key[0]}.yaml"
     if before.catalog is None:
         return (Cause(Place(source, 1, 1), "not known: the base's catalog does not load", of_entry=False),)
-    return shared_causes(histories, key[0], source, entries=key[1] in OF_ALL)
+    return shared_causes(histories, key[0], source, entries=key[1] in OF_ALL, edited=after.edited.get(key, ()))
 
 
 def is_platform(key: UnitKey) -> bool:

@@ -141,6 +141,23 @@ def test_a_base_is_built_on_both_sides(project: Project, unit_of: Find) -> None:
     unit = unit_of(plan, "dev", "namespaces")
     assert unit.verb is Verb.LIVE
     assert {field.path for change in unit.objects for field in change.fields} == {"metadata.annotations"}
+    (cause,) = unit.causes
+    assert (cause.where.file, cause.text) == (file.relative_to(project.root).as_posix(), "edited by hand")
+
+
+def test_a_base_that_cannot_be_built_is_named_with_its_side(project: Project, unit_of: Find) -> None:
+    file = project.root / "clusters/base/gateway/kustomization.yaml"
+    good = file.read_text("utf-8")
+    file.write_text(good.replace("gateway.yaml", "no-such-file.yaml"), "utf-8")
+    with pytest.raises(CannotRunError, match="`clusters/dev/gateway` of the work tree") as refused:
+        project.plan()
+    assert str(project.root) not in str(refused.value)
+    project.commit("Broken")
+    file.write_text(good, "utf-8")
+    plan = project.plan()
+    assert {change.verb for change in unit_of(plan, "dev", "gateway").objects} == {Verb.CREATE}
+    assert len(plan.notes) == 2, "one for each cluster"
+    assert all(note.startswith("kustomize cannot build a unit of the base `HEAD") for note in plan.notes)
 
 
 def test_a_namespace_more_is_an_edit_of_its_unit(project: Project, unit_of: Find) -> None:
