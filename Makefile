@@ -131,6 +131,6 @@ $(VENV)/.scan: requirements/scan.txt $(VENV)/.run
 $(SERVER)/.ready: $(INFERENCE)/requirements/test.txt $(INFERENCE)/pyproject.toml $(UV)
 	@echo "setting up the inference server's packages in $(SERVER) (once, 5 GB)"
 	@$(UV) venv -q --clear --python $(PYTHON) $(SERVER)
-	@VIRTUAL_ENV=$(SERVER) $(UV) pip install -q --no-deps --require-hashes -r $(INFERENCE)/requirements/test.txt
+	@VIRTUAL_ENV=$(SERVER) $(UV) pip install -q --compile-bytecode --no-deps --require-hashes -r $(INFERENCE)/requirements/test.txt
 	@VIRTUAL_ENV=$(SERVER) $(UV) pip install -q --no-deps --no-build-isolation -e $(INFERENCE)
 	@touch $@

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from inference.engine.protocol import Engine
-from inference.errors import RequestError
+from inference.errors import RequestError, StartError
 from inference.text.tokenizer import Tokenizer
 
 RETRY_SECONDS = 5
@@ -30,6 +30,14 @@ class Served:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     root: str = ""
     created: int = field(default_factory=lambda: int(time.time()))
+
+    def __post_init__(self) -> None:
+        both = sorted(set(self.names) & set(self.engine.capabilities.adapters))
+        if both:
+            raise StartError(
+                f"`{both[0]}` is the name of the model and of an adapter, so that no request could ask for both",
+                "give the model another `--served_model_name`, or the adapter's folder another name",
+            )
 
     @property
     def name(self) -> str:
@@ -58,6 +66,7 @@ class Deployment:
     def __init__(self) -> None:
         self.phase = Phase.LOADING
         self.reason = ""
+        self.exit_code = 0
         self._served: Served | None = None
 
     def ready(self, served: Served) -> None:
@@ -68,8 +77,9 @@ class Deployment:
         if self.phase is not Phase.FAILED:
             self.phase = Phase.DRAINING
 
-    def fail(self, reason: str) -> None:
-        self.phase, self.reason = Phase.FAILED, reason
+    def fail(self, reason: str, exit_code: int) -> None:
+        """Nothing comes back from here: the process ends with this code, the reason in its last line."""
+        self.phase, self.reason, self.exit_code = Phase.FAILED, reason, exit_code
 
     @property
     def loaded(self) -> Served | None:

@@ -17,8 +17,8 @@ import uvicorn
 from inference.api.app import build
 from inference.api.work import Desk
 from inference.deployment import Deployment, Phase, Served
-from inference.engine.protocol import Sampling, Work
-from inference.errors import CANNOT_HEAL, StartError
+from inference.engine.protocol import Engine, Sampling, Work
+from inference.errors import CANNOT_HEAL, TRY_AGAIN, StartError
 from inference.settings import Front
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ async def _serve(front: Front, loader: Loader) -> int:
     try:
         await server.serve()
     except SystemExit as error:
-        deployment.fail(f"port {front.port} cannot be opened")
+        deployment.fail(f"port {front.port} cannot be opened", CANNOT_HEAL)
         log.debug("uvicorn gave up", exc_info=error)
     for task in tasks:
         task.cancel()
@@ -82,27 +82,37 @@ async def _serve(front: Front, loader: Loader) -> int:
 async def _bring_up(deployment: Deployment, loader: Loader, server: Server) -> None:
     """Load, generate a token, then keep an eye on the engine; whatever fails ends the process."""
     try:
-        served = await _in_thread(loader)
-        await _prove(served)
+        engine = (await _loaded(deployment, loader)).engine
     except StartError as error:
-        deployment.fail(str(error))
-        server.should_exit = True
-        return
+        deployment.fail(str(error), error.exit_code)
     except Exception as error:
         log.exception("the model could not be started")
-        deployment.fail(f"{type(error).__name__}: {error}")
-        server.should_exit = True
-        return
+        deployment.fail(f"{type(error).__name__}: {error}", CANNOT_HEAL)
+    else:
+        deployment.fail(f"the engine died: {await _death(engine)}", TRY_AGAIN)
+    server.should_exit = True
+
+
+async def _loaded(deployment: Deployment, loader: Loader) -> Served:
+    served = await _in_thread(loader)
+    try:
+        await _prove(served)
+    except BaseException:
+        await served.engine.close()
+        raise
     if deployment.phase is Phase.LOADING:
         deployment.ready(served)
         about = served.engine.capabilities
         log.info("ready", extra={"fields": {"model": served.name, "engine": about.engine, "mode": about.mode}})
+    return served
+
+
+async def _death(engine: Engine) -> str:
+    """Why the engine is dead, once it is."""
     while True:
         await asyncio.sleep(WATCH_SECONDS)
-        if served.engine.failure:
-            break
-    deployment.fail(f"the engine died: {served.engine.failure}")
-    server.should_exit = True
+        if engine.failure:
+            return engine.failure
 
 
 async def _in_thread(loader: Loader) -> Served:
@@ -128,10 +138,12 @@ def _tell(loop: asyncio.AbstractEventLoop, tell: Callable[[Any], None], what: An
 
 
 async def _prove(served: Served) -> None:
-    """A model that has never made a token is not ready, whatever it says of itself."""
+    """A model that has never made a token is not ready, whatever it says of itself; nor is an adapter."""
     prompt = served.tokenizer.encode(WARM_UP) or [0]
-    async for _ in served.engine.generate(Work(prompt, Sampling(max_tokens=1, temperature=0.0))):
-        pass
+    for adapter in (None, *served.engine.capabilities.adapters):
+        work = Work(prompt, Sampling(max_tokens=1, temperature=0.0), adapter)
+        async for _ in served.engine.generate(work):
+            pass
 
 
 async def _drain(desk: Desk, told: asyncio.Event, server: Server) -> None:
@@ -151,6 +163,6 @@ async def _end(deployment: Deployment) -> int:
         await deployment.loaded.engine.close()
     if failed:
         log.error(deployment.reason)
-        return CANNOT_HEAL
+        return deployment.exit_code
     log.info("ended")
     return 0

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
+GIBIBYTE = 1 << 30
+CACHE_SHARE = 4
 
 
 def usable_cpus(cgroup: Path = CGROUP, affinity: int | None = None) -> int:
@@ -44,6 +46,11 @@ def memory_limit(cgroup: Path = CGROUP) -> int:
         if text.isdigit():
             return min(int(text), machine)
     return machine
+
+
+def cache_budget(cgroup: Path = CGROUP) -> int:
+    """Bytes for keys and values on a CPU: a quarter of what the container may use, and no more than a gibibyte."""
+    return min(GIBIBYTE, memory_limit(cgroup) // CACHE_SHARE)
 
 
 def threads_to_use(environ: Mapping[str, str], available: int) -> int:

@@ -1,6 +1,6 @@
-"""What many tests start from: model folders, each made once, and an echo server."""
+"""What many tests start from: model folders, each made once, and a server of each engine, started once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -8,10 +8,38 @@ import torch
 
 from tests import models
 from tests.internet import Internet
-from tests.servers import Running, echo_served, in_process
+from tests.servers import PLACES, START, Running, command, echo_served, free_port, in_process, vllm_missing
 
 # The models are tiny: a second thread would only wait, and wait actively, for its turn on a machine that others use.
 torch.set_num_threads(1)
+ADAPTERS = ("dolly", "poet")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Tests of one file share a process of xdist, and so do the tests of one shared server, which starts once."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_shared_engine(item) or item.path.stem))
+
+
+def _shared_engine(item: pytest.Item) -> str | None:
+    """The engine whose one server the test asks, where that is worth sharing."""
+    names = {f"{name}_server": name for name in START}
+    wanted = [names[fixture] for fixture in getattr(item, "fixturenames", ()) if fixture in names]
+    chosen = item.callspec.params.get("server") if hasattr(item, "callspec") else None
+    return chosen if chosen in START else next(iter(wanted), None)
+
+
+class EndsItsServer:
+    """Puts the tests that end a shared server behind all others, however the rest is shuffled."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items.sort(key=lambda item: item.get_closest_marker("ends_server") is not None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(EndsItsServer())
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +60,49 @@ def bloom_folder(folders: Path) -> Path:
 @pytest.fixture(scope="session")
 def counting_folder(folders: Path) -> Path:
     return models.train_counting(folders / "counting")
+
+
+@pytest.fixture(scope="session")
+def echo_server() -> Iterator[Running]:
+    with in_process(echo_served) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def transformers_server(counting_folder: Path) -> Iterator[Running]:
+    port = free_port()
+    limits = ["--max_running", str(PLACES), "--max_queued", str(PLACES)]
+    with command(
+        ["python3", *START["transformers"](str(counting_folder)), *limits, "--port", str(port)], port
+    ) as ready:
+        yield ready
+
+
+@pytest.fixture(scope="session")
+def counting_adapters(counting_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Adapters as KAITO mounts them."""
+    folder = tmp_path_factory.mktemp("adapter")
+    for seed, name in enumerate(ADAPTERS):
+        models.adapter(folder / name, counting_folder, seed)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def vllm_server(counting_folder: Path, counting_adapters: Path) -> Iterator[Running]:
+    if vllm_missing():
+        pytest.skip(vllm_missing())
+    port = free_port()
+    limits = ["--max-model-len", "512", "--max-num-seqs", str(PLACES), "--max_queued", str(PLACES)]
+    more = ["--kaito-adapters-dir", str(counting_adapters), "--port", str(port)]
+    with command(["python3", *START["vllm"](str(counting_folder)), *limits, *more], port) as ready:
+        yield ready
+
+
+@pytest.fixture(params=["echo", *(pytest.param(name, marks=pytest.mark.slow) for name in START)])
+def server(request: pytest.FixtureRequest) -> Running:
+    """One server of each engine, for everything that must not depend on who makes the tokens."""
+    found: Running = request.getfixturevalue(f"{request.param}_server")
+    return found
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Servers to ask: one in this process for speed, or the real command in a process of its own."""
 
 import asyncio
+import importlib.util
 import json
 import os
 import signal
@@ -25,6 +26,23 @@ from inference.settings import Front
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 240
+PLACES = 16
+"""Sequences that a shared server decodes at once; as many more may wait."""
+START: dict[str, Callable[[str], list[str]]] = {
+    "transformers": lambda folder: [
+        *("tfs/inference_api.py", "--pretrained_model_name_or_path", folder, "--torch_dtype", "float32")
+    ],
+    "vllm": lambda folder: ["vllm/inference_api.py", "--model", folder, "--dtype", "float32", "--enforce-eager"],
+}
+"""How the manifests start each engine, for a model folder."""
+
+
+def vllm_missing() -> str:
+    """Why vLLM cannot run here; empty where it can."""
+    if importlib.util.find_spec("vllm") is None:
+        return "vLLM is not installed"
+    flags = Path("/proc/cpuinfo").read_text().split()
+    return "" if "avx2" in flags else "vLLM's CPU build needs AVX2, which this processor lacks"
 
 
 def free_port() -> int:

@@ -10,12 +10,11 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 
-from tests.servers import Running, echo_served, in_process
+from tests.servers import Running
 
 DOCUMENTED = (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
 VALID: dict[str, dict[str, Any]] = {
     "/v1/completions": {
-        "model": "echo",
         "prompt": "naïve 世界",
         "max_tokens": 4,
         "temperature": 0.5,
@@ -31,7 +30,6 @@ VALID: dict[str, dict[str, Any]] = {
         "stop_token_ids": [9],
     },
     "/v1/chat/completions": {
-        "model": "echo",
         "messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": "naïve 世界"}],
         "max_completion_tokens": 4,
         "temperature": 0.5,
@@ -50,12 +48,6 @@ VALID: dict[str, dict[str, Any]] = {
 }
 WRONG: tuple[Any, ...] = ({"x": {}}, [[[[]]]], [None], [{"a": 1}], [True, "x"])
 EXAMPLES = 60
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
-    with in_process(echo_served) as running:
-        yield running
 
 
 @pytest.mark.slow

@@ -1,15 +1,22 @@
 """Adapters change the answers exactly as their weights say: merged with their strengths, or alone by their name."""
 
+import dataclasses
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from inference.deployment import Served
+from inference.engine import adapter_fit
 from inference.engine.adapter_folders import find
+from inference.engine.echo import EchoEngine, EchoTokenizer
+from inference.engine.model_folder import model_shapes
 from inference.engine.protocol import Sampling, Work
 from inference.engine.transformers import adapters as lora
 from inference.engine.transformers.sampler import Sampler
@@ -17,7 +24,7 @@ from inference.engine.transformers.scheduler import Running, Scheduler
 from inference.engine.transformers.start import choose
 from inference.errors import StartError
 from inference.settings import ModelSettings
-from tests import models
+from tests import models, servers
 from tests.test_batching import ENOUGH_DISTINCT, generated, run
 
 STRENGTHS = {"dolly": "0.75", "poet": "0.25"}
@@ -80,6 +87,78 @@ def test_one_batch_holds_requests_for_different_adapters(llama_folder: Path, mou
     mixes = [{"dolly": 1.0}, {"poet": 1.0}, {"dolly": 1.0, "poet": 1.0}]
     wanted = expected(llama_folder, mounted, mixes)
     assert answers(llama_folder, mounted, ["dolly", "poet", None], {}) == wanted
+
+
+@pytest.mark.slow
+def test_vllm_answers_with_the_adapter_that_a_request_names(
+    vllm_server: servers.Running, counting_folder: Path, counting_adapters: Path
+) -> None:
+    names = [card["id"] for card in vllm_server.client.get("/v1/models").json()["data"]]
+    assert names == ["counting", "dolly", "poet"]
+    tokenizer = AutoTokenizer.from_pretrained(counting_folder)
+
+    def ask(name: str) -> str:
+        body = {"model": name, "prompt": PROMPTS[0], "max_tokens": STEPS, "temperature": 0, "ignore_eos": True}
+        answer = vllm_server.client.post("/v1/completions", json=body | {"skip_special_tokens": False}).json()
+        assert answer["model"] == name
+        return str(answer["choices"][0]["text"])
+
+    def known(strengths: dict[str, float]) -> str:
+        model = by_hand(counting_folder, counting_adapters, strengths)
+        return str(tokenizer.decode(generated(model, PROMPTS[0], STEPS)))
+
+    wanted = [known({}), known({"dolly": 1.0}), known({"poet": 1.0})]
+    assert len(set(wanted)) == len(names)
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(ask, names * 2)) == wanted * 2
+    missing = vllm_server.client.post("/v1/completions", json={"model": "another", "prompt": "x"})
+    assert missing.status_code == httpx.codes.NOT_FOUND
+    assert all(f"`{name}`" in missing.json()["error"]["message"] for name in names)
+    assert missing.json()["error"]["code"] == "model_not_found"
+
+
+def test_a_name_that_means_two_things_is_refused() -> None:
+    engine = EchoEngine()
+    engine.capabilities = dataclasses.replace(engine.capabilities, adapters=("echo", "dolly"))
+    with pytest.raises(StartError, match="name of the model and of an adapter"):
+        Served(engine, EchoTokenizer(), ("echo",))
+
+
+UNFIT: list[tuple[dict[str, Any], str]] = [
+    ({"hidden_size": 64}, "is 128x128 and not 64x64"),
+    ({"hidden_size": 256}, "is 128x128 and not 256x256"),
+    ({"num_hidden_layers": 5}, r"has no layer `model\.layers\.3"),
+    ({"num_key_value_heads": 4}, "is 64x128 and not 128x128"),
+]
+
+
+@pytest.mark.parametrize(("other", "named"), UNFIT)
+def test_an_adapter_of_another_model_is_found_by_its_shapes(
+    other: dict[str, Any], named: str, llama_folder: Path, mounted: Path, tmp_path: Path
+) -> None:
+    """Neither vLLM, for a smaller model, nor PEFT, for a deeper one, would say anything."""
+    models.adapter(tmp_path / "mounted" / "stray", models.save(tmp_path / "other", models.llama(**other)), 1)
+    for own in find(mounted, {}):
+        adapter_fit.check(own, str(llama_folder), model_shapes(llama_folder))
+    (stray,) = find(tmp_path / "mounted", {})
+    with pytest.raises(StartError, match=named):
+        adapter_fit.check(stray, str(llama_folder), model_shapes(llama_folder))
+    with pytest.raises(StartError, match=named):
+        lora.load(AutoModelForCausalLM.from_pretrained(llama_folder), [stray], "svd")
+
+
+def test_shapes_say_nothing_where_names_are_others_or_weights_are_packed() -> None:
+    layer = "base_model.model.model.layers.0.q"
+    adapter = {f"{layer}.lora_A.weight": (4, 8), f"{layer}.lora_B.weight": (8, 4)}
+    fitting: list[dict[str, tuple[int, ...]]] = [
+        {"model.layers.0.q.weight": (8, 8)},
+        {"layers.0.q.weight": (8, 8)},
+        {"blocks.0.attention.weight": (9, 9)},
+        {"model.layers.0.q.weight": ()},
+        {"model.layers.0.q.qweight": ()},
+    ]
+    assert [adapter_fit.misfits(adapter, model) for model in fitting] == [[]] * 5
+    assert adapter_fit.misfits(adapter, {"layers.0.q.weight": (8, 9)})
 
 
 def test_an_adapter_of_another_base_is_refused(mounted: Path) -> None:

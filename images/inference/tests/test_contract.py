@@ -1,19 +1,16 @@
 """One suite for every engine: what a client sees must not depend on who makes the tokens."""
 
-import importlib.util
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
 import pytest
 
-from tests.servers import Running, command, echo_served, free_port, in_process
+from tests.servers import START, Running
 
-ENGINES = ["echo", *(pytest.param(name, marks=pytest.mark.slow) for name in ("transformers", "vllm"))]
 FAMILIES = [
     "num_requests_running",
     "num_requests_waiting",
@@ -26,53 +23,22 @@ FAMILIES = [
     "request_success_total",
     "admission_rejections_total",
 ]
-START: dict[str, Callable[[str], list[str]]] = {
-    "transformers": lambda folder: [
-        *("tfs/inference_api.py", "--pretrained_model_name_or_path", folder, "--torch_dtype", "float32")
-    ],
-    "vllm": lambda folder: [
-        *("vllm/inference_api.py", "--model", folder, "--dtype", "float32"),
-        *("--max-model-len", "512", "--max-num-seqs", "32", "--enforce-eager"),
-    ],
-}
 COUNT = "<user>one two\n<assistant>"
 
 
-def vllm_missing() -> str:
-    """Why vLLM cannot run here; empty where it can."""
-    if importlib.util.find_spec("vllm") is None:
-        return "vLLM is not installed"
-    flags = Path("/proc/cpuinfo").read_text().split()
-    return "" if "avx2" in flags else "vLLM's CPU build needs AVX2, which this processor lacks"
-
-
-@pytest.fixture(scope="module", params=ENGINES)
-def server(request: pytest.FixtureRequest, counting_folder: Path) -> Iterator[Running]:
-    if request.param == "echo":
-        with in_process(echo_served) as running:
-            yield running
-        return
-    if request.param == "vllm" and vllm_missing():
-        pytest.skip(vllm_missing())
-    port = free_port()
-    script = START[request.param](str(counting_folder))
-    with command(["python3", *script, "--port", str(port)], port, VLLM_CPU_KVCACHE_SPACE="1") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def engine(server: Running) -> str:
     text = server.client.get("/metrics", headers={"Accept": "text/plain"}).text
     return next(name for name in ("echo", *START) if f'engine="{name}"' in text)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def client(server: Running) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as made:
         yield made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def model(client: openai.OpenAI) -> str:
     return client.models.list().data[0].id
 

@@ -15,10 +15,11 @@ import psutil
 import pytest
 
 from inference.settings import Front, Limits
-from tests.servers import Running, command, echo_served, free_port, in_process
+from tests.servers import PLACES, Running, command, echo_served, free_port, in_process
 
 FLAT_BYTES = 24 << 20
 SLOW = {"prompt": "x" * 400, "max_tokens": 400}
+LONG = {"prompt": "one two", "max_tokens": 400, "ignore_eos": True}
 
 
 def eventually(true: Callable[[], bool], seconds: float = 5.0) -> bool:
@@ -50,6 +51,33 @@ def test_a_full_queue_refuses_with_503_and_when_to_come_back() -> None:
         assert {answer.result().status_code for answer in inside} == {200}
 
 
+def test_every_engine_refuses_what_its_queue_cannot_hold(server: Running) -> None:
+    """The shared servers have as many places to run in as to wait in."""
+    if server.desk:
+        pytest.skip("the echo is asked with a small queue")
+    places = 2 * PLACES
+    before = server.metric("vllm:admission_rejections_total")
+
+    async def ask() -> None:
+        async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+            inside = [asyncio.create_task(client.post("/v1/completions", json=LONG)) for _ in range(places)]
+            while running(server) < places:
+                assert not any(task.done() for task in inside)
+                await asyncio.sleep(0.02)
+            assert server.metric("vllm:num_requests_running") == PLACES
+            refused = [await client.post(path, json={"prompt": "x"}) for path in ("/v1/completions", "/chat")]
+            assert [answer.status_code for answer in refused] == [httpx.codes.SERVICE_UNAVAILABLE] * 2
+            assert [answer.headers["retry-after"] for answer in refused] == ["1"] * 2
+            assert (await client.get("/readyz")).status_code == httpx.codes.OK
+            for task in inside:
+                task.cancel()
+
+    asyncio.run(ask())
+    assert eventually(lambda: running(server) == 0, 1)
+    assert server.metric("vllm:admission_rejections_total") == before + 2
+    assert server.client.post("/v1/completions", json={"prompt": "x"}).status_code == httpx.codes.OK
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_deadline_ends_the_work(stream: bool) -> None:
     front = Front(limits=Limits(request_seconds=0.2))
@@ -63,30 +91,44 @@ def test_a_deadline_ends_the_work(stream: bool) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/completions", "/v1/completions?stream", "/v1/chat/completions", "/chat"])
 def test_a_client_that_leaves_frees_its_place_within_a_second(path: str) -> None:
-    body: dict[str, object] = SLOW | {"stream": "stream" in path, "n": 2}
-    if path == "/chat":
-        body = {"prompt": "x" * 400, "generate_kwargs": {"max_new_tokens": 400}}
-    if path == "/v1/chat/completions":
-        body = {"messages": [{"role": "user", "content": "x" * 400}], "n": 2}
     with in_process(lambda: echo_served(seconds=0.05)) as server:
-
-        async def leave() -> None:
-            async with httpx.AsyncClient(base_url=server.url, timeout=0.3) as client:
-                with suppress(httpx.TimeoutException):
-                    if body.get("stream"):
-                        async with client.stream("POST", path, json=body) as answer:
-                            await anext(answer.aiter_bytes())
-                    else:
-                        await client.post(path, json=body)
-
-        async def many() -> None:
-            await asyncio.gather(*(leave() for _ in range(20)))
-
-        asyncio.run(many())
+        asyncio.run(_leave_at_once(server.url, path, 20))
         assert eventually(lambda: running(server) == 0, 1)
         assert server.desk is not None
         assert server.desk.admission.inside == 0
         assert server.metric('vllm:request_success_total{finished_reason="abort"') > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/completions?stream", "/v1/chat/completions", "/chat"])
+def test_every_engine_stops_working_for_a_client_that_left(server: Running, path: str) -> None:
+    if server.desk:
+        pytest.skip("the echo is asked above")
+    asyncio.run(_leave_at_once(server.url, path, 8))
+    assert eventually(lambda: running(server) == 0, 1)
+    made = server.metric("vllm:generation_tokens_total")
+    assert server.client.post("/v1/completions", json={"prompt": "x", "max_tokens": 1}).status_code == httpx.codes.OK
+    assert server.metric("vllm:generation_tokens_total") == made + 1
+
+
+async def _leave_at_once(url: str, path: str, clients: int) -> None:
+    """Ask for much, two answers each, and hang up: in the middle of a stream, or of the waiting."""
+    body: dict[str, object] = LONG | {"stream": "stream" in path, "n": 2}
+    if path == "/chat":
+        body = {"prompt": "x", "generate_kwargs": {"max_new_tokens": 400, "eos_token_id": []}}
+    if path == "/v1/chat/completions":
+        body = {"messages": [{"role": "user", "content": "x" * 400}], "n": 2, "ignore_eos": True}
+
+    async def leave() -> None:
+        with suppress(httpx.TimeoutException):
+            if body.get("stream"):
+                async with client.stream("POST", path, json=body) as answer:
+                    await anext(answer.aiter_bytes())
+            else:
+                await client.post(path, json=body)
+
+    async with httpx.AsyncClient(base_url=url, timeout=0.3) as client:
+        await asyncio.gather(*(leave() for _ in range(clients)))
 
 
 @pytest.mark.slow
@@ -208,6 +250,29 @@ def test_sigterm_under_load_loses_nothing(launcher: str, bloom_folder: Path) -> 
         if launcher == "ours":
             assert server.process.wait(20) == 0
         assert eventually(lambda: any(line["message"] == "ended" for line in server.log()), 10)
+
+
+@pytest.mark.slow
+@pytest.mark.ends_server
+def test_vllm_drains_as_well(vllm_server: Running) -> None:
+    """With as many requests as it takes, running and waiting."""
+    places = 2 * PLACES
+    with ThreadPoolExecutor(places) as pool:
+        clients = httpx.Client(base_url=vllm_server.url, timeout=100, limits=httpx.Limits(max_connections=places))
+        work = [pool.submit(clients.post, "/v1/completions", json=LONG) for _ in range(places)]
+        assert eventually(lambda: running(vllm_server) == places, 20)
+        assert vllm_server.process is not None
+        vllm_server.process.send_signal(signal.SIGTERM)
+        assert eventually(lambda: vllm_server.client.get("/readyz").status_code == httpx.codes.SERVICE_UNAVAILABLE)
+        assert vllm_server.client.get("/livez").status_code == httpx.codes.OK
+        late = vllm_server.client.post("/v1/completions", json={"prompt": "late"})
+        assert late.status_code == httpx.codes.SERVICE_UNAVAILABLE
+        answers = [item.result() for item in work]
+    clients.close()
+    assert [answer.status_code for answer in answers] == [httpx.codes.OK] * places
+    assert {answer.json()["usage"]["completion_tokens"] for answer in answers} == {LONG["max_tokens"]}
+    assert vllm_server.process.wait(20) == 0
+    assert eventually(lambda: vllm_server.log()[-1]["message"] == "ended")
 
 
 @pytest.mark.slow

@@ -3,12 +3,16 @@
 import importlib.util
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from inference.engine.vllm.flags import parse
-from inference.errors import StartError
+from inference.errors import CANNOT_HEAL, StartError
+from inference.threads import cache_budget
 from tests import models
+from tests.servers import START, command, free_port, vllm_missing
+from tests.test_operations import eventually
 
 NEEDS_VLLM = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed")
 
@@ -36,6 +40,24 @@ def test_kaitos_flags_are_ours_and_all_others_are_vllms(tmp_path: Path) -> None:
     assert rest[rest.index("--max_num_seqs") + 1] == "9"
 
 
+def test_what_kaitos_config_says_beside_vllms_flags_is_not_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = tmp_path / "inference_config.yaml"
+    config.write_text("max_probe_steps: 6\nkv_cache_cpu_memory_utilization: 0.5\nvlm: {max-model-len: 4096}\n")
+    parse(["--kaito-config-file", str(config)])
+    for named in ("kaito_max_probe_steps", "--kv-offloading-size", "`vlm`"):
+        assert named in caplog.text
+    with pytest.raises(StartError, match="`vlm`"):
+        parse(["--kaito-config-file", str(config), "--strict"])
+    caplog.clear()
+    config.write_text("kv_cache_cpu_memory_utilization: 0\n")
+    parse(["--kaito-config-file", str(config)])
+    config.write_text("kv_cache_cpu_memory_utilization: 0.5\n")
+    parse(["--kaito-config-file", str(config), "--kaito-kv-cache-cpu-memory-utilization", "0"])
+    assert not caplog.text
+
+
 @pytest.mark.parametrize("content", ["vllm: 3", "[]", "vllm:\n  a: [1]", "{", "\x00"])
 def test_a_wrong_config_is_named_in_one_line(content: str, tmp_path: Path) -> None:
     config = tmp_path / "inference_config.yaml"
@@ -52,13 +74,13 @@ def test_a_missing_config_is_named() -> None:
 
 @NEEDS_VLLM
 @pytest.mark.slow
-def test_vllms_own_parser_reads_the_rest(llama_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    from inference.engine.vllm.start import engine_arguments, with_adapters
+def test_vllms_own_parser_reads_the_rest(llama_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from inference.engine.vllm.start import engine_arguments
 
-    def read(*arguments: str) -> object:
-        return engine_arguments(parse(["--model", str(llama_folder), *arguments]))
+    def read(*arguments: str) -> Any:
+        return engine_arguments(parse(["--model", str(llama_folder), *arguments]))[0]
 
-    found = engine_arguments(parse(["--model", str(llama_folder), "--max-model-len", "128", "-tp", "2"]))
+    found = read("--max-model-len", "128", "-tp", "2")
     assert (found.max_model_len, found.tensor_parallel_size, found.load_format) == (128, 2, "safetensors")
     assert found.served_model_name == ["llama"]
     with caplog.at_level(logging.WARNING):
@@ -71,14 +93,83 @@ def test_vllms_own_parser_reads_the_rest(llama_folder: Path, tmp_path: Path, cap
         ("--no-such-flag", "1"): "no.such.flag",
         ("--model", "/nowhere"): "/nowhere",
         ("--model", "org/name", "--trust-remote-code", "--revision", "main"): "pin a commit",
+        ("--lora-modules", "{"): "lora.modules",
     }
     for arguments, named in wrong.items():
         with pytest.raises(StartError, match=named):
             read(*arguments)
-    models.adapter(tmp_path / "dolly", llama_folder, 1)
-    command = parse(["--model", str(llama_folder), "--kaito-adapters-dir", str(tmp_path)])
-    requests = with_adapters(found, command, {})
-    assert requests["dolly"].lora_path == str(tmp_path / "dolly")
-    assert (found.enable_lora, found.max_lora_rank) == (True, 8)
+
+
+@NEEDS_VLLM
+@pytest.mark.slow
+@pytest.mark.skipif(bool(vllm_missing()), reason=vllm_missing())
+def test_adapters_come_from_kaitos_folder_or_from_the_flag(llama_folder: Path, tmp_path: Path) -> None:
+    from inference.engine.vllm.adapters import with_adapters
+    from inference.engine.vllm.start import engine_arguments
+
+    for seed, name in enumerate(("dolly", "poet")):
+        models.adapter(tmp_path / name, llama_folder, seed)
+
+    def read(*more: str, **environ: str) -> tuple[Any, dict[str, str]]:
+        command = parse(["--model", str(llama_folder), "--kaito-adapters-dir", str(tmp_path), *more])
+        arguments, modules = engine_arguments(command)
+        requests = with_adapters(arguments, modules, command, environ)
+        return arguments, {name: request.lora_path for name, request in requests.items()}
+
+    arguments, found = read()
+    assert found == {name: str(tmp_path / name) for name in ("dolly", "poet")}
+    assert (arguments.enable_lora, arguments.max_lora_rank) == (True, 8)
+    # A slot more than adapters, which stays empty for requests without one.
+    assert (arguments.max_loras, arguments.max_cpu_loras) == (3, 3)
+    arguments, found = read("--max-loras", "1", "--max-lora-rank", "64")
+    assert (arguments.max_loras, arguments.max_lora_rank) == (3, 64)
+    dolly = str(tmp_path / "dolly")
+    _, found = read("--lora-modules", f"mine={dolly}", f'{{"name": "other", "path": "{tmp_path / "poet"}"}}')
+    assert found == {"mine": dolly, "other": str(tmp_path / "poet")}
+    wrong = {
+        "a=/nowhere": "does not exist",
+        f"a={llama_folder}": r"adapter_config\.json",
+        f'{{"name": "a", "path": "{dolly}", "base_model_name": "another"}}': "belongs to `another`",
+    }
+    for module, named in wrong.items():
+        with pytest.raises(StartError, match=named):
+            read("--lora-modules", module)
+    with pytest.raises(StartError, match="two adapters"):
+        read("--lora-modules", f"a={dolly}", f"a={dolly}")
     with pytest.raises(StartError, match="strength"):
-        with_adapters(found, command, {"dolly": "0.5"})
+        read(dolly="0.5")
+
+
+@NEEDS_VLLM
+@pytest.mark.slow
+def test_memory_is_what_is_free_on_a_gpu_and_the_containers_quarter_on_a_cpu(llama_folder: Path) -> None:
+    from inference.engine.vllm.memory import share, with_memory
+    from inference.engine.vllm.start import engine_arguments
+
+    def decided(*more: str, **environ: str) -> tuple[float, int | None]:
+        arguments, _ = engine_arguments(parse(["--model", str(llama_folder), *more]))
+        with_memory(arguments, environ)
+        return arguments.gpu_memory_utilization, arguments.kv_cache_memory_bytes
+
+    assert decided()[1] == cache_budget()
+    assert decided("--kv-cache-memory-bytes", "12345678")[1] == 12345678
+    assert decided(VLLM_CPU_KVCACHE_SPACE="3")[1] is None
+    assert decided("--gpu-memory-utilization", "0.3") == (0.3, None)
+    gibibyte = 1 << 30
+    assert [share(free * gibibyte, 16 * gibibyte) for free in (16, 15, 8, 0)] == [0.95, 0.9, 0.46, 0.01]
+
+
+@NEEDS_VLLM
+@pytest.mark.slow
+@pytest.mark.skipif(bool(vllm_missing()), reason=vllm_missing())
+def test_an_adapter_that_does_not_fit_ends_the_start_with_the_reason_last(llama_folder: Path, tmp_path: Path) -> None:
+    """VLLM itself would take it: the smaller matrices go into a corner of the larger ones."""
+    models.adapter(tmp_path / "mounted" / "stray", models.save(tmp_path / "other", models.llama(hidden_size=64)), 1)
+    port = free_port()
+    more = ["--kaito-adapters-dir", str(tmp_path / "mounted"), "--port", str(port)]
+    with command(["python3", *START["vllm"](str(llama_folder)), *more], port, ready=False) as server:
+        assert server.process is not None
+        assert server.process.wait(240) == CANNOT_HEAL
+        assert eventually(lambda: "stray" in server.lines[-1])
+        assert server.log()[-1]["level"] == "error"
+        assert "is 128x128 and not 64x64" in server.log()[-1]["message"]

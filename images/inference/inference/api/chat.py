@@ -48,6 +48,7 @@ def orders(served: Served, body: ChatRequest, offered: Sequence[Tool], desk: Des
         [message(item) for item in body.messages],
         tools=[tool.model_dump(exclude_none=True) for tool in offered],
         continue_last=bool(body.continue_final_message),
+        variables=body.chat_template_kwargs or {},
     )
     context = served.engine.capabilities.context
     limit = body.max_completion_tokens or body.max_tokens

@@ -123,6 +123,7 @@ class ChatRequest(Common):
     parallel_tool_calls: bool | None = None
     add_generation_prompt: bool | None = None
     continue_final_message: bool | None = None
+    chat_template_kwargs: Annotated[dict[str, Any], Field(max_length=64)] | None = None
     # OpenAI's own, without effect on the answer
     store: Literal[False] | None = None
     metadata: dict[str, str] | None = None

@@ -26,10 +26,11 @@ def find(folder: Path, environ: Mapping[str, str]) -> list[Adapter]:
     found = [
         entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.name.startswith((".", "lost+"))
     ]
-    return [Adapter(entry.name, _checked(entry), _strength(entry.name, environ)) for entry in found]
+    return [Adapter(entry.name, checked(entry), _strength(entry.name, environ)) for entry in found]
 
 
-def _checked(folder: Path) -> Path:
+def checked(folder: Path) -> Path:
+    """The folder, if it holds an adapter that can be read safely."""
     if not (folder / "adapter_config.json").is_file():
         raise StartError(f"the adapter folder `{folder}` has no `adapter_config.json`", "mount an adapter, or nothing")
     if not (folder / "adapter_model.safetensors").is_file():

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
 from inference.engine.protocol import Capabilities, Chunk, EngineDeadError, Finish, Stats, Token, Work
-from inference.text.tokenizer import Message
+from inference.text.tokenizer import NONE, Message, refuse_variables
 
 BYTES = 256
 END = BYTES
@@ -27,9 +27,15 @@ class EchoTokenizer:
         return bytes(token for token in ids if token < BYTES).decode(errors="replace")
 
     def chat(
-        self, messages: Sequence[Message], *, tools: Sequence[Message] = (), continue_last: bool = False
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Message] = (),
+        continue_last: bool = False,
+        variables: Message = NONE,
     ) -> list[int]:
         del tools, continue_last
+        refuse_variables(variables)
         return self.encode("\n".join(str(message.get("content") or "") for message in messages))
 
 

@@ -1,6 +1,7 @@
 """What must be true of a model folder before anything of it is loaded: whole, and safe to read."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,22 +57,43 @@ def _weight_files(folder: Path) -> list[str]:
 
 
 def _check_safetensors(folder: Path, name: str) -> None:
-    """Compare the length of a file with what its header promises: a copy that broke off shows here, in no time."""
     path = folder / name
     if not path.is_file():
         raise StartError(f"the weights `{path}` are missing", "copy the whole model", CANNOT_HEAL)
     if not path.resolve().is_relative_to(folder.resolve()):
         raise StartError(f"the weights `{path}` lead out of the model folder", "copy the file itself")
+    tensor_shapes(path)
+
+
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The tensors that the head of a safetensors file promises.
+
+    A length that is not the promised one is a copy that broke off: it shows here, in no time.
+    """
     size = path.stat().st_size
     try:
         with path.open("rb") as file:
             header = int.from_bytes(file.read(HEADER_LENGTH), "little")
-            tensors = json.loads(file.read(header)) if header <= size else None
-        ends = [tensor["data_offsets"][1] for key, tensor in (tensors or {}).items() if key != "__metadata__"]
+            tensors = json.loads(file.read(header)) if header <= size else {}
+        tensors.pop("__metadata__", None)
+        ends = [tensor["data_offsets"][1] for tensor in tensors.values()]
+        shapes = {name: _shape(tensor) for name, tensor in tensors.items()}
+        whole = size == HEADER_LENGTH + header + max(ends, default=0)
     except (ValueError, KeyError, TypeError, AttributeError):
-        tensors, ends = None, []
-    if tensors is None or size != HEADER_LENGTH + header + max(ends, default=0):
+        shapes, whole = {}, False
+    if not whole:
         raise StartError(f"the weights `{path}` are damaged or cut off", "copy the file again", CANNOT_HEAL)
+    return shapes
+
+
+def _shape(tensor: Mapping[str, Any]) -> tuple[int, ...]:
+    """Nothing for whole numbers: they are packed weights, whose shape is not the layer's."""
+    return tuple(tensor["shape"]) if "F" in tensor["dtype"] else ()
+
+
+def model_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Every tensor of a local model."""
+    return {name: shape for file in _weight_files(folder) for name, shape in tensor_shapes(folder / file).items()}
 
 
 def trust(settings: ModelSettings, *, needs_code: bool, known: bool) -> tuple[bool, str]:

@@ -1,12 +1,15 @@
 """What the front needs of a tokenizer: text to tokens and back, and the model's own chat template."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
-from inference.errors import RequestError, StartError
+from inference.errors import RequestError, StartError, unsupported
 
 Message = Mapping[str, Any]
+NONE: Message = MappingProxyType({})
 TEMPLATE_LIMIT = 256 * 1024
 
 
@@ -27,8 +30,14 @@ class Tokenizer(Protocol):
     def decode(self, ids: Sequence[int], *, special: bool = False) -> str: ...
 
     def chat(
-        self, messages: Sequence[Message], *, tools: Sequence[Message] = (), continue_last: bool = False
-    ) -> list[int]: ...
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Message] = (),
+        continue_last: bool = False,
+        variables: Message = NONE,
+    ) -> list[int]:
+        """The prompt for a conversation; `variables` are further ones for the template, `enable_thinking` and such."""
 
 
 class HubTokenizer:
@@ -62,11 +71,20 @@ class HubTokenizer:
         return str(text)
 
     def chat(
-        self, messages: Sequence[Message], *, tools: Sequence[Message] = (), continue_last: bool = False
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Message] = (),
+        continue_last: bool = False,
+        variables: Message = NONE,
     ) -> list[int]:
         """The prompt for these messages; a model without a template gets the plain words, a role on each line."""
         if not self._template:
+            refuse_variables(variables)
             return self.encode(_plain(messages))
+        taken = sorted(set(variables) & set(inspect.signature(self.inner.apply_chat_template).parameters))
+        if taken:
+            raise unsupported(f"chat_template_kwargs.{taken[0]}", "is decided by the server")
         try:
             text = self.inner.apply_chat_template(
                 list(messages),
@@ -75,12 +93,19 @@ class HubTokenizer:
                 tokenize=False,
                 add_generation_prompt=not continue_last,
                 continue_final_message=continue_last,
+                **variables,
             )
         except Exception as error:
             # The template is the model's own program, so any of its complaints is about the messages.
             message = f"the model's chat template refuses these messages: {error}"
             raise RequestError(message, "messages") from error
         return self.encode(str(text), special=False)
+
+
+def refuse_variables(variables: Message) -> None:
+    """Where no template could read them, variables would be ignored."""
+    if variables:
+        raise unsupported("chat_template_kwargs", "is not supported: the model has no chat template")
 
 
 def _plain(messages: Sequence[Message]) -> str:

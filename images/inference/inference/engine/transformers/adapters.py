@@ -4,11 +4,10 @@ KAITO merges every folder below `/mnt/adapter` into one adapter, each with the s
 the adapter's name gives (1.0 without). That one answers for the model's own name; an adapter's name gets it alone.
 """
 
-import json
 import logging
-from pathlib import Path
 from typing import Any
 
+from inference.engine.adapter_fit import check
 from inference.engine.adapter_folders import Adapter
 from inference.errors import CANNOT_HEAL, StartError
 
@@ -38,9 +37,10 @@ def load(model: Any, adapters: list[Adapter], combination: str) -> tuple[Any, Ad
         return model, Adapters()
     import peft
 
+    own, shapes = model.config._name_or_path, _shapes(model)  # noqa: SLF001 -- the documented attribute
     wrapped = None
     for adapter in adapters:
-        _check_base(adapter, model)
+        check(adapter, own, shapes)
         try:
             if wrapped is None:
                 wrapped = peft.PeftModel.from_pretrained(model, adapter.folder, adapter.name, use_safetensors=True)
@@ -56,14 +56,10 @@ def load(model: Any, adapters: list[Adapter], combination: str) -> tuple[Any, Ad
     return wrapped, Adapters(tuple(adapter.name for adapter in adapters))
 
 
-def _check_base(adapter: Adapter, model: Any) -> None:
-    """An adapter says which model it was made for; another architecture shows only as nonsense in the answers."""
-    config = json.loads((adapter.folder / "adapter_config.json").read_text())
-    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
-        raise StartError(f"the adapter `{adapter.name}` is no LoRA adapter", "only LoRA can be merged and mixed")
-    base, own = config.get("base_model_name_or_path"), model.config._name_or_path  # noqa: SLF001 -- the documented attribute
-    if base and own and Path(base).name != Path(own).name:
-        log.warning("adapter `%s` was made for `%s`, the model is `%s`", adapter.name, base, own)
+def _shapes(model: Any) -> dict[str, tuple[int, ...]]:
+    """What an adapter can be compared with: quantized weights have another shape than the layer they stand for."""
+    parameters = model.named_parameters()
+    return {name: tuple(own.shape) if own.is_floating_point() else () for name, own in parameters}
 
 
 def _combine(model: Any, adapters: list[Adapter], combination: str) -> None:

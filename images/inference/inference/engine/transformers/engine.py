@@ -4,7 +4,7 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +22,8 @@ from inference.errors import RequestError
 
 log = logging.getLogger(__name__)
 Item = Chunk | Exception
+CLOSE_SECONDS = 5.0
+"""How long a thread that is inside torch is waited for; the process may end without it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -55,6 +57,7 @@ class TransformersEngine:
         self.capabilities = capabilities
         self.failure: str | None = None
         self._model = model
+        self._vocabulary = int(model.get_input_embeddings().weight.shape[0])
         self._grammars = grammars
         self._adapters = adapters
         self._scheduler = Scheduler(rows, running)
@@ -66,19 +69,20 @@ class TransformersEngine:
         # PEFT routes rows to adapters by hooks on the model itself: then only one thread may be inside it.
         self._inside: Any = threading.Lock() if adapters else nullcontext()
         self._threads = [
-            threading.Thread(target=self._batch, name="batch", daemon=True),
-            threading.Thread(target=self._generate, name="generate", daemon=True),
+            threading.Thread(target=self._work, args=[self._batch], name="batch", daemon=True),
+            threading.Thread(target=self._work, args=[self._generate], name="generate", daemon=True),
         ]
         for thread in self._threads:
             thread.start()
 
     async def generate(self, work: Work) -> AsyncGenerator[Chunk, None]:
         ticket = Ticket(work, asyncio.get_running_loop())
-        if self.failure:
-            raise EngineDeadError(self.failure)
+        # First on the list, then the question: an engine that dies in between tells everybody who is on the list.
         self._tickets.add(ticket)
-        (self._odd if work.sampling.other else self._inbox).put(ticket)
         try:
+            if self.failure:
+                raise EngineDeadError(self.failure)
+            (self._odd if work.sampling.other else self._inbox).put(ticket)
             while True:
                 item = await ticket.queue.get()
                 if isinstance(item, Exception):
@@ -104,7 +108,7 @@ class TransformersEngine:
         self._inbox.put(None)
         self._odd.put(None)
         for thread in self._threads:
-            await asyncio.to_thread(thread.join, 30)
+            await asyncio.to_thread(thread.join, CLOSE_SECONDS)
 
     def _die(self, reason: str) -> None:
         self.failure = self.failure or reason
@@ -112,19 +116,23 @@ class TransformersEngine:
             ticket.cancelled.set()
             ticket.send(EngineDeadError(self.failure))
 
-    def _batch(self) -> None:
-        """Step as long as there is anything to do; an error in a step leaves no sequence that could be trusted."""
+    def _work(self, loop: Callable[[], None]) -> None:
+        """The life of a thread: an error that nobody expected leaves no sequence that could be trusted."""
         try:
             with torch.inference_mode():
-                while self._take_newcomers():
-                    self._cancel()
-                    with self._inside:
-                        done = self._scheduler.step()
-                    self._stats = self._scheduler.stats()
-                    self._send(done)
-        except Exception as error:
-            log.exception("the batch ended")
+                loop()
+        except BaseException as error:
+            log.exception("the thread `%s` ended", threading.current_thread().name)
             self._die(f"{type(error).__name__}: {error}")
+
+    def _batch(self) -> None:
+        """Step as long as there is anything to do."""
+        while self._take_newcomers():
+            self._cancel()
+            with self._inside:
+                done = self._scheduler.step()
+            self._stats = self._scheduler.stats()
+            self._send(done)
 
     def _take_newcomers(self) -> bool:
         """Move what has arrived into the scheduler, waiting where there is nothing else to do; False at the end."""
@@ -140,9 +148,10 @@ class TransformersEngine:
     def _admit(self, ticket: Ticket) -> None:
         work = ticket.work
         try:
+            check_vocabulary(work, self._vocabulary)
             grammar = self._grammars.compile(work.sampling.schema) if work.sampling.schema else None
-        except (RequestError, ValueError) as error:
-            ticket.send(error if isinstance(error, RequestError) else RequestError(str(error), "response_format"))
+        except RequestError as error:
+            ticket.send(error)
             return
         sampler = Sampler(work.sampling, work.prompt, grammar)
         self._scheduler.add(Running(work, sampler, ticket, self._adapters.for_request(work.adapter)))
@@ -166,9 +175,13 @@ class TransformersEngine:
                     beams.run(self._model, ticket.work, adapter, ticket.cancelled, ticket.send)
             except RequestError as error:
                 ticket.send(error)
-            except Exception as error:
-                log.exception("`generate` ended")
-                self._die(f"{type(error).__name__}: {error}")
-                return
             finally:
                 self._odd_running = 0
+
+
+def check_vocabulary(work: Work, vocabulary: int) -> None:
+    """Refuse tokens that the tokenizer has and the model has not: looking one up would end the whole batch."""
+    for name, tokens in (("prompt", work.prompt), ("logit_bias", work.sampling.logit_bias)):
+        unknown = next((token for token in tokens if token >= vocabulary), None)
+        if unknown is not None:
+            raise RequestError(f"`{name}` holds the token {unknown}, but the model knows only {vocabulary}", name)

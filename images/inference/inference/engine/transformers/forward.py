@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from inference.engine.transformers.decoder import Decoder
-from inference.engine.transformers.slots import Slots, Window, causal, present, rounded
+from inference.engine.transformers.slots import LENGTH_STEP, Slots, Window, causal, present, rounded_length
 
 MaskKind = Literal["four", "two"]
 Adapters = Sequence[str | None]
@@ -27,6 +27,9 @@ class Rows(Protocol):
         """Whether sequences that will grow to these lengths have room at once."""
 
     def usage(self, needs: Sequence[int]) -> float: ...
+
+    @property
+    def longest(self) -> int | None: ...
 
     def reserve(self, needs: Sequence[int]) -> None: ...
 
@@ -99,8 +102,14 @@ class Dense:
     def usage(self, needs: Sequence[int]) -> float:
         if self._budget is None or not needs:
             return 0.0
-        rows, length = rounded(len(needs), max(needs))
-        return rows * length * self._slots.token_bytes / self._budget
+        return len(needs) * rounded_length(max(needs)) * self._slots.token_bytes / self._budget
+
+    @property
+    def longest(self) -> int | None:
+        """The longest sequence that the budget holds by itself; None where there is no budget."""
+        if self._budget is None:
+            return None
+        return max(LENGTH_STEP, self._budget // self._slots.token_bytes // LENGTH_STEP * LENGTH_STEP)
 
     def reserve(self, needs: Sequence[int]) -> None:
         self._slots.reserve(len(needs), max(needs), self._budget)
@@ -173,6 +182,10 @@ class Separate:
 
     def usage(self, needs: Sequence[int]) -> float:
         return float(bool(needs))
+
+    @property
+    def longest(self) -> int | None:
+        return None
 
     def reserve(self, needs: Sequence[int]) -> None:
         """Each cache grows by itself."""

@@ -22,10 +22,14 @@ class Grammars:
 
         if not self._ends:
             raise RequestError("the model has no token that could end an answer of this form", "response_format")
-        if self._tables is None:
-            self._tables = llguidance.hf.from_tokenizer(self._tokenizer, eos_token=min(self._ends))
-        grammar = llguidance.LLMatcher.grammar_from_json_schema(schema, overrides={"whitespace_flexible": False})
-        matcher = llguidance.LLMatcher(self._tables, grammar)
+        try:
+            if self._tables is None:
+                self._tables = llguidance.hf.from_tokenizer(self._tokenizer, eos_token=min(self._ends))
+            grammar = llguidance.LLMatcher.grammar_from_json_schema(schema, overrides={"whitespace_flexible": False})
+            matcher = llguidance.LLMatcher(self._tables, grammar)
+        except Exception as error:
+            reason = _first_line(str(error))
+            raise RequestError(f"no grammar can be made for this model: {reason}", "response_format") from error
         if matcher.is_error():
             raise RequestError(
                 f"the JSON schema cannot be followed: {_first_line(matcher.get_error())}", "response_format"

@@ -64,7 +64,7 @@ class Sampler:
             logits[token] += bias
         over = self.grammar is not None and self.grammar.over
         if len(self._chosen) < wanted.min_tokens and wanted.stop_tokens and not over:
-            logits[list(wanted.stop_tokens)] = NOTHING
+            logits[[token for token in wanted.stop_tokens if token < len(logits)]] = NOTHING
         return self.grammar.mask(logits) if self.grammar else logits
 
     def _draw(self, logits: Tensor) -> int:

@@ -4,6 +4,7 @@ A step reads prompts of newcomers, a bounded number of tokens, and then adds one
 its prompt: so a long prompt delays the others by a bounded time. Whoever came first is served first.
 """
 
+import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from inference.engine.transformers.forward import Rows
 from inference.engine.transformers.sampler import Sampler, describe
 from inference.errors import RequestError
 
+log = logging.getLogger(__name__)
 PROMPT_TOKENS = 512
 """Tokens of prompts that one step reads at most."""
 REPORTED_TOKENS = 64
@@ -179,9 +181,14 @@ def _chosen(sequence: Running, logits: Tensor) -> Chunk | RequestError:
     """The next token; a sequence that has none leaves alone, the others go on."""
     try:
         return _chunk(sequence, sequence.sampler.choose(logits))
-    except RequestError as error:
+    except torch.AcceleratorError:
+        raise  # of a lost device every sequence would suffer
+    except Exception as error:
         sequence.cancelled = True
-        return error
+        if isinstance(error, RequestError):
+            return error
+        log.exception("a sequence has no next token")
+        return RequestError("the next token could not be chosen", status=500, code="internal_error")
 
 
 def _chunk(sequence: Running, token: Token) -> Chunk:

@@ -105,12 +105,14 @@ class Slots:
 
     def reserve(self, rows: int, length: int, budget: int | None) -> None:
         """Make room for `rows` sequences of `length` tokens; idle room goes before the budget is passed."""
-        needed = rounded(rows, length)
-        if needed[0] <= self.rows and needed[1] <= self.length:
+        exact, needed = (rows, rounded_length(length)), (rounded_rows(rows), rounded_length(length))
+        if exact[0] <= self.rows and exact[1] <= self.length:
             return
         grown = (max(needed[0], self.rows), max(needed[1], self.length))
-        too_much = budget is not None and grown[0] * grown[1] * self.token_bytes > budget
-        self.rows, self.length = needed if too_much else grown
+        affordable = [
+            shape for shape in (grown, needed) if budget is None or shape[0] * shape[1] * self.token_bytes <= budget
+        ]
+        self.rows, self.length = [*affordable, exact][0]
         for layer in self.slot_layers:
             layer.resize()
 
@@ -123,9 +125,13 @@ class Slots:
         return [layer for layer in self.cache.layers if isinstance(layer, SlotLayer)]
 
 
-def rounded(rows: int, length: int) -> tuple[int, int]:
-    """What is really allocated for so many rows of so many tokens."""
-    return -(-rows // ROW_STEP) * ROW_STEP, -(-length // LENGTH_STEP) * LENGTH_STEP
+def rounded_rows(rows: int) -> int:
+    return -(-rows // ROW_STEP) * ROW_STEP
+
+
+def rounded_length(length: int) -> int:
+    """The places that a sequence of so many tokens takes."""
+    return -(-length // LENGTH_STEP) * LENGTH_STEP
 
 
 def causal(window: Window, reach: int | None, dtype: torch.dtype, device: torch.device) -> Tensor:

@@ -21,8 +21,9 @@ from inference.engine.transformers.engine import TransformersEngine
 from inference.engine.transformers.forward import Dense, MaskKind, Rows, Separate
 from inference.engine.transformers.grammar import Grammars
 from inference.engine.transformers.load import Loaded, load
+from inference.errors import CANNOT_HEAL, StartError
 from inference.settings import ModelSettings
-from inference.threads import memory_limit
+from inference.threads import cache_budget
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,6 @@ LONG, SHORT = 11, 5
 COARSEST = 0.25
 TOLERANCE = {torch.float32: 1e-2, torch.float16: 5e-2, torch.bfloat16: COARSEST}
 """How far logits may differ, in standard deviations of the logits: rounding is far below, a wrong mask far above."""
-GIBIBYTE = 1 << 30
-CACHE_SHARE = 4
 
 
 def start(
@@ -45,11 +44,31 @@ def start(
     with torch.inference_mode():
         rows, mode = choose(loaded.model, settings, adapters)
     log.info("mode `%s` for `%s`", mode, loaded.model.config.model_type)
-    capabilities = Capabilities("transformers", mode, loaded.context, adapters=adapters.names)
+    context = fitting(loaded.context, rows.longest, settings.max_model_len)
+    capabilities = Capabilities("transformers", mode, context, adapters=adapters.names)
     grammars = Grammars(loaded.tokenizer.inner, loaded.tokenizer.end_tokens)
     return TransformersEngine(
         loaded.model, rows, capabilities, grammars=grammars, adapters=adapters, running=running
     ), loaded
+
+
+def fitting(context: int, longest: int | None, wanted: int | None) -> int:
+    """The context that the budget for keys and values can hold: one long request must not end the process."""
+    if longest is None or context <= longest:
+        return context
+    if wanted:
+        raise StartError(
+            f"`--max_model_len {wanted}` needs more bytes for keys and values than there are: {longest} tokens fit",
+            "give more with `--cache_bytes`, if the container has as much",
+            CANNOT_HEAL,
+        )
+    log.warning(
+        "the context is %s tokens instead of the model's %s, as many as keys and values have room for; "
+        "`--cache_bytes` gives more",
+        longest,
+        context,
+    )
+    return longest
 
 
 def choose(model: Any, settings: ModelSettings, adapters: lora.Adapters) -> tuple[Rows, str]:
@@ -87,11 +106,11 @@ def _ways(model: Any, adapters: lora.Adapters) -> Iterator[tuple[Dense, str]]:
 
 
 def default_budget(model: Any) -> int:
-    """Bytes for keys and values: a quarter of what the container may use, and no more than a gibibyte on a CPU."""
+    """Bytes for keys and values."""
     if model.device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(model.device)
         return int(free * 0.8)
-    return min(GIBIBYTE, memory_limit() // CACHE_SHARE)
+    return cache_budget()
 
 
 def _prompts(model: Any) -> list[list[int]]:

@@ -18,7 +18,7 @@ from vllm.v1.engine.exceptions import EngineDeadError as VllmDeadError
 from vllm.v1.metrics.prometheus import get_prometheus_registry
 
 from inference.engine.protocol import Capabilities, Chunk, EngineDeadError, Sampling, Stats, Token, Work
-from inference.errors import RequestError
+from inference.errors import CANNOT_HEAL, RequestError, StartError
 
 UNSUPPORTED = frozenset({"typical_p", "other"})
 OURS = ("vllm:admission_rejections",)
@@ -32,6 +32,7 @@ class VllmEngine:
     def __init__(self, llm: Any, adapters: Mapping[str, LoRARequest]) -> None:
         self._llm = llm
         self._adapters = adapters
+        self._loaded: set[str] = set()
         self._closed = False
         self.capabilities = Capabilities(
             "vllm", "continuous", llm.model_config.max_model_len, UNSUPPORTED, tuple(adapters)
@@ -44,7 +45,7 @@ class VllmEngine:
         return "vLLM's engine process has ended" if self._llm.engine_core.resources.engine_dead else None
 
     async def generate(self, work: Work) -> AsyncGenerator[Chunk, None]:
-        adapter = self._adapters[work.adapter] if work.adapter else None
+        adapter = await self._adapter(work.adapter) if work.adapter else None
         outputs = self._llm.generate(
             tokens_input(list(work.prompt)), parameters(work.sampling), uuid.uuid4().hex, lora_request=adapter
         )
@@ -57,6 +58,20 @@ class VllmEngine:
             raise EngineDeadError(self.failure or str(error)) from error
         except ValueError as error:
             raise RequestError(f"vLLM refuses this request: {_first_line(error)}") from error
+
+    async def _adapter(self, name: str) -> LoRARequest:
+        """Before its first use an adapter is loaded by itself: one that fails in the batch would end the engine."""
+        adapter = self._adapters[name]
+        if name not in self._loaded:
+            try:
+                await self._llm.add_lora(adapter)
+            except VllmDeadError as error:
+                raise EngineDeadError(self.failure or str(error)) from error
+            except Exception as error:
+                reason = f"the adapter `{name}` does not fit the model: {_first_line(error)}"
+                raise StartError(reason, exit_code=CANNOT_HEAL) from error
+            self._loaded.add(name)
+        return adapter
 
     def stats(self) -> Stats:
         return Stats(running=self._llm.get_num_unfinished_requests())

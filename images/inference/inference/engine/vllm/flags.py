@@ -3,6 +3,7 @@
 vLLM's parser knows hundreds of flags and takes long to import, so only what the front itself needs is read here.
 """
 
+import argparse
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 CONCURRENCY = 256
 """vLLM's own default of `--max-num-seqs` for a server."""
 UNBOUNDED = 1_000_000
+KAITOS_KEYS = ("max_probe_steps", "kv_cache_cpu_memory_utilization")
+"""What KAITO's config holds beside `vllm`: flags of its own, which the command line overrides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +38,11 @@ class VllmCommand:
 def parse(arguments: Sequence[str], environ_rank: str = "0") -> VllmCommand:
     """Read the command line and KAITO's inference config, which wins over it as it does at KAITO's."""
     spelled = underscored(arguments)
-    config = parser().parse_known_args(spelled)[0].kaito_config_file
-    known, rest = parser().parse_known_args(underscored([*spelled, *(_from_config(config) if config else ())]))
-    if known.kaito_kv_cache_cpu_memory_utilization not in (None, "0", "0.0"):
-        log.warning("the flag `--kaito_kv_cache_cpu_memory_utilization` has no effect: the cache stays on the GPU")
+    first = parser().parse_known_args(spelled)[0]
+    config = _read(first.kaito_config_file, strict=first.strict) if first.kaito_config_file else {}
+    own = [part for key in KAITOS_KEYS if key in config for part in (f"--kaito_{key}", str(config[key]))]
+    known, rest = parser().parse_known_args(underscored([*own, *spelled, *_engine_flags(config, first)]))
+    _warn(known)
     known.max_running = known.max_num_seqs or CONCURRENCY
     if known.kaito_disable_rate_limit:
         known.max_queued = UNBOUNDED
@@ -60,24 +64,47 @@ def parser() -> Parser:
     made.add_argument("--kaito_adapters_dir", type=Path, default=Path("/mnt/adapter"))
     made.add_argument("--kaito_config_file", type=Path, help="flags of vLLM below the key `vllm`, in YAML")
     made.add_argument("--kaito_max_probe_steps", type=count(0), help="KAITO's; without effect there too")
-    made.add_argument("--kaito_kv_cache_cpu_memory_utilization", help="KAITO's cache in memory of the host")
+    made.add_argument("--kaito_kv_cache_cpu_memory_utilization", type=float, help="KAITO's cache in memory of the host")
     add_switch(made, "kaito_disable_rate_limit", "let requests queue without a bound")
     return made
 
 
-def _from_config(path: Path) -> list[str]:
-    """KAITO's inference config as flags: true is the bare flag, as at KAITO's."""
+def _warn(known: argparse.Namespace) -> None:
+    """Say which of KAITO's flags do nothing, and what does."""
+    if known.kaito_kv_cache_cpu_memory_utilization:
+        log.warning(
+            "the flag `--kaito_kv_cache_cpu_memory_utilization` has no effect: it asks for LMCache, which is not "
+            "installed; on a GPU `--kv-offloading-size` keeps as many GiB of keys and values in the host's memory"
+        )
+    if known.kaito_max_probe_steps:
+        log.warning(
+            "the flag `--kaito_max_probe_steps` has no effect, as at KAITO: `--max-model-len auto` finds the longest "
+            "context that fits"
+        )
+
+
+def _read(path: Path, *, strict: bool) -> dict[str, Any]:
+    """KAITO's inference config."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise StartError(f"the inference config `{path}` cannot be read: {reason}", "mount a YAML file") from error
-    section = (content or {}).get("vllm", {}) if isinstance(content, dict | None) else None
-    if section is not None and not isinstance(section, dict):
-        section = None
-    if section is None:
+    content = {} if content is None else content
+    if not isinstance(content, dict) or not isinstance(content.get("vllm", {}), dict):
         raise StartError(f"the inference config `{path}` has no mapping below `vllm`", "e.g. `vllm: {dtype: bfloat16}`")
-    return [argument for flag, value in section.items() for argument in _flag(str(flag), value, path)]
+    unknown = ", ".join(f"`{key}`" for key in content if key not in (*KAITOS_KEYS, "vllm"))
+    if unknown and strict:
+        raise StartError(f"the inference config `{path}` has unknown keys {unknown}", "vLLM's flags go below `vllm`")
+    if unknown:
+        log.warning("the inference config `%s` has unknown keys %s; vLLM's flags go below `vllm`", path, unknown)
+    return content
+
+
+def _engine_flags(config: dict[str, Any], first: argparse.Namespace) -> list[str]:
+    """What is below `vllm`, as flags: true is the bare flag, as at KAITO."""
+    section = config.get("vllm", {})
+    return [part for flag, value in section.items() for part in _flag(str(flag), value, first.kaito_config_file)]
 
 
 def _flag(flag: str, value: Any, path: Path) -> list[str]:

@@ -1,7 +1,6 @@
 """From flags to a running vLLM: its own parser and loader, with our rules about what may be loaded."""
 
 import argparse
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -10,26 +9,26 @@ from typing import Any, NoReturn
 
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.entrypoints.launchers.cli_args import make_arg_parser
-from vllm.lora.request import LoRARequest
 from vllm.tokenizers import cached_tokenizer_from_config
 from vllm.usage.usage_lib import UsageContext
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from inference.deployment import Served
-from inference.engine.adapter_folders import Adapter, find
 from inference.engine.model_folder import check_folder
+from inference.engine.vllm.adapters import with_adapters
 from inference.engine.vllm.engine import VllmEngine
 from inference.engine.vllm.flags import VllmCommand
+from inference.engine.vllm.memory import with_memory
 from inference.errors import CANNOT_HEAL, StartError
 from inference.flags import default_name, pinned_commit, report_unknown
 from inference.text.tokenizer import HubTokenizer, read_template
 
 log = logging.getLogger(__name__)
 WEIGHTS = "/workspace/vllm/weights"
-RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""The sizes that vLLM prepares room for."""
-HONOURED = frozenset({"host", "port", "model_tag"})
+HONOURED = frozenset({"host", "port", "model_tag", "lora_modules"})
+DECIDED = ("gpu_memory_utilization", "max_loras", "max_lora_rank")
+"""What is decided here where nobody has said it."""
 KEYS_IN_SIGHT = "`--api-key` shows the key to everybody who sees the process"
 
 
@@ -42,8 +41,9 @@ class _Parser(FlexibleArgumentParser):  # type: ignore[misc]  # mypy does not fo
 
 def start(command: VllmCommand, environ: Mapping[str, str]) -> Served:
     """Load the model, or say in one sentence why not."""
-    arguments = engine_arguments(command)
-    adapters = with_adapters(arguments, command, environ)
+    arguments, modules = engine_arguments(command)
+    adapters = with_adapters(arguments, modules, command, environ)
+    with_memory(arguments, environ)
     try:
         config = arguments.create_engine_config(UsageContext.OPENAI_API_SERVER)
         llm = AsyncLLM.from_vllm_config(config, usage_context=UsageContext.OPENAI_API_SERVER)
@@ -62,10 +62,10 @@ def start(command: VllmCommand, environ: Mapping[str, str]) -> Served:
     )
 
 
-def engine_arguments(command: VllmCommand) -> AsyncEngineArgs:
-    """Read vLLM's flags; those of its HTTP server that this front does not have are not passed over."""
+def engine_arguments(command: VllmCommand) -> tuple[AsyncEngineArgs, Sequence[Any] | None]:
+    """Read vLLM's flags, and its adapters'; those of its HTTP server that this front lacks are not passed over."""
     parser = make_arg_parser(_Parser())
-    parser.set_defaults(model=WEIGHTS)
+    parser.set_defaults(model=WEIGHTS, **dict.fromkeys(DECIDED))
     known = parser.parse_args(list(command.arguments))
     if known.api_key:
         raise StartError(KEYS_IN_SIGHT, "mount a Secret and give `--api_key_file`")
@@ -80,7 +80,7 @@ def engine_arguments(command: VllmCommand) -> AsyncEngineArgs:
         arguments.structured_outputs_config.disable_any_whitespace = True
     served = arguments.served_model_name or default_name(arguments.model)
     arguments.served_model_name = [served] if isinstance(served, str) else list(served)
-    return arguments
+    return arguments, known.lora_modules
 
 
 def _of_its_server(parser: argparse.ArgumentParser, known: argparse.Namespace) -> list[str]:
@@ -104,42 +104,6 @@ def _check_source(arguments: AsyncEngineArgs) -> None:
         )
     if arguments.load_format == "auto":
         arguments.load_format = "safetensors"
-
-
-def with_adapters(
-    arguments: AsyncEngineArgs, command: VllmCommand, environ: Mapping[str, str]
-) -> dict[str, LoRARequest]:
-    """Every adapter below KAITO's folder by its name: vLLM merges none."""
-    found = find(command.adapters_dir, environ)
-    for adapter in found:
-        if adapter.strength != 1:
-            raise StartError(
-                f"the adapter `{adapter.name}` has the strength {adapter.strength}, which vLLM cannot apply",
-                "use the transformers runtime, or leave the strength out",
-            )
-    if not found:
-        return {}
-    arguments.enable_lora = True
-    arguments.max_lora_rank = _rank(found)
-    arguments.max_loras = min(len(found), RANKS[0])
-    return {
-        adapter.name: LoRARequest(adapter.name, number, str(adapter.folder)) for number, adapter in enumerate(found, 1)
-    }
-
-
-def _rank(adapters: Sequence[Adapter]) -> int:
-    largest = max(_rank_of(adapter.folder) for adapter in adapters)
-    fitting = [rank for rank in RANKS if rank >= largest]
-    if not fitting:
-        raise StartError(f"an adapter has the rank {largest}, at most {RANKS[-1]} are possible", "merge it instead")
-    return fitting[0]
-
-
-def _rank_of(folder: Path) -> int:
-    try:
-        return int(json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["r"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StartError(f"the adapter folder `{folder}` does not say its rank", "mount a LoRA adapter") from error
 
 
 def _ends(generation: Mapping[str, Any]) -> frozenset[int]:
