@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,7 +20,15 @@ from reconciler.mirror import Mirror
 from reconciler.nodepool import Ownership
 from reconciler.runtime.elector import Elector
 from reconciler.sight import Sight
-from tests.reconciler import test_collect, test_elector, test_fight, test_lifecycle, test_termination
+from tests.reconciler import (
+    test_collect,
+    test_cut_off,
+    test_elector,
+    test_faults,
+    test_fight,
+    test_lifecycle,
+    test_termination,
+)
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -172,6 +181,21 @@ def others_writes_answered_without_end(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("reconciler.runtime.queue.PACE", 0.1)
 
 
+def one_list_lets_a_claim_go(patch: pytest.MonkeyPatch) -> None:
+    real = Sight.seen
+    patch.setattr(Sight, "seen", lambda self, claim: replace(real(self, claim), ended=True))
+
+
+def lease_asked_for_once_in_a_turn(patch: pytest.MonkeyPatch) -> None:
+    real = Effects.perform
+
+    async def bug(self: Effects, claim: Any, decision: Decision) -> float | None:
+        self.may_write = lambda: True
+        return await real(self, claim, decision)
+
+    patch.setattr(Effects, "perform", bug)
+
+
 FAILURES = (AssertionError, KeyError, TypeError, ValueError)
 """How a test fails: by what it asserts, or because what it looks at is gone."""
 BUGS: list[tuple[Patch, Callable[[], None]]] = [
@@ -194,6 +218,11 @@ BUGS: list[tuple[Patch, Callable[[], None]]] = [
         test_termination.test_should_not_end_the_claim_whose_node_is_replaced_by_an_upgrade,
     ),
     (deletion_that_needs_a_status, test_termination.test_should_not_depend_on_a_status_that_can_be_written),
+    (one_list_lets_a_claim_go, test_faults.test_one_list_that_lacks_a_pool_lets_no_deleted_claim_go),
+    (
+        lease_asked_for_once_in_a_turn,
+        test_faults.test_no_claim_is_ended_by_who_lost_the_lease_while_it_asked_about_the_cluster,
+    ),
     (drain_forgotten, test_termination.test_should_drain_before_the_instance_is_deleted),
     (wrong_list_ends_machines, test_termination.test_should_not_believe_that_the_pool_of_a_ready_node_is_gone),
     (former_pool_inherited, test_termination.test_a_claim_made_again_under_the_same_name_never_inherits_the_pool),
@@ -201,7 +230,10 @@ BUGS: list[tuple[Patch, Callable[[], None]]] = [
         others_writes_answered_without_end,
         test_fight.test_two_leaders_that_see_different_lists_do_not_answer_each_other_without_end,
     ),
-    (old_list_believed, test_termination.test_should_call_delete_even_if_the_claim_was_never_launched),
+    (
+        old_list_believed,
+        partial(test_cut_off.test_a_put_that_the_turn_s_end_cuts_off_leaks_nothing, effect=175.0, delete_at=100.0),
+    ),
 ]
 
 
