@@ -129,8 +129,9 @@ class Controller:
 
     def _pools_changed(self, names: Iterable[str]) -> None:
         """The oldest first, and where pools went also those that wait for room: by themselves they look rarely."""
-        touched = [claim for claim in map(self.mirror.claim, names) if claim is not None]
-        if touched:
+        changed = list(names)
+        touched = [claim for claim in map(self.mirror.claim, changed) if claim is not None]
+        if changed:
             touched += [claim for claim in self.effects.sight.next_in_line() if claim.waits_for_room]
         for claim in sorted(touched, key=budget.age):
             self.queue.add(claim.name)

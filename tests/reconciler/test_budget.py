@@ -71,6 +71,22 @@ def test_when_several_find_room_the_oldest_asks_first_and_nobody_waits_for_his_n
     scene(test, SMALL)
 
 
+def test_room_that_somebody_else_s_pools_leave_is_found_at_once() -> None:
+    async def test(world: World) -> None:
+        for number in range(4):
+            world.aks.put(Pool(f"theirs{number}", "Succeeded"))
+        world.kube.claim_store.create(claim_body("ws0"))
+        await world.until(lambda: world.ready("ws0"))
+        world.kube.claim_store.create(claim_body("ws1"))
+        await asyncio.sleep(65)
+        assert world.conditions("ws1")[names.LAUNCHED] == ("Unknown", "NodePoolLimitReached")
+        world.aks.remove("theirs0")
+        world.aks.remove("theirs1")
+        await world.until(lambda: world.aks.puts == ["ws0", "ws1"], 20)
+
+    scene(test, SMALL)
+
+
 def test_a_wave_that_finds_room_asks_in_the_order_of_age() -> None:
     async def test(world: World) -> None:
         await world.processes[0].kill()
