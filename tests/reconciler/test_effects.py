@@ -97,6 +97,7 @@ def test_a_claim_that_is_made_again_as_its_pool_is_about_to_be_asked_for_gets_on
         [LostError("no answer")] * 2,
         [refusal(412, "PreconditionFailed")],
         [refusal(429, "Throttled", retry_after=20)],
+        [refusal(429, "Throttled", retry_after=5)],
         [refusal(429, "Throttled")],
         [refusal(409, "OperationNotAllowed")] * 2,
         [refusal(500, "InternalServerError")] * 3,
@@ -234,15 +235,16 @@ def test_a_claim_whose_cluster_is_stopped_is_not_ended_for_its_node() -> None:
     """The cluster is read once more before a claim is ended for what its Node looks like."""
 
     async def test(world: World) -> None:
-        node = await ready_with(world, Wire())
+        wire = Wire()
+        node = await ready_with(world, wire)
         await asyncio.sleep(900)
-
-        def stop() -> None:
-            world.aks.state = replace(world.aks.state, power="Stopped")
-
-        world.processes[0].wire.before_call = lambda name: stop() if name == "azure.cluster" else None
-        await asyncio.sleep(200)
+        looked = wire.calls.count("azure.cluster")
+        await world.until(lambda: wire.calls.count("azure.cluster") > looked, 400)
+        await asyncio.sleep(70)  # By itself it looks again after five minutes, and not before.
+        world.aks.state = replace(world.aks.state, power="Stopped")
         world.kube.node_store.delete(node)
+        await asyncio.sleep(30)
+        assert wire.calls.count("azure.cluster") == looked + 2
         await asyncio.sleep(600)
         assert "deletionTimestamp" not in world.claim()["metadata"]
 
