@@ -41,6 +41,7 @@ MISSING = {
     "sku": "name the Azure VM size",
     "pushSecret": "name the Secret that lets KAITO push the image",
 }
+ADD = "add it; `docs/catalog.md` says what it means"
 
 
 def explain(error: dict[str, Any], model: type[BaseModel]) -> tuple[Location, str, str]:
@@ -50,7 +51,7 @@ def explain(error: dict[str, Any], model: type[BaseModel]) -> tuple[Location, st
     if kind == "extra_forbidden":
         return location, *_unknown(str(location[-1]), fields_at(model, location[:-1]))
     if kind == "missing":
-        return location, f"`{location[-1]}` is missing", MISSING.get(str(location[-1]), "")
+        return location, f"`{location[-1]}` is missing", MISSING.get(str(location[-1]), ADD)
     if kind == "value_error":
         return location, _refusal(location, str(context["error"])), ""
     if kind == "literal_error":

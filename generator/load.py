@@ -19,6 +19,8 @@ from generator.words import did_you_mean
 
 OTHER_FOLDERS = frozenset({"facts", "schema"})
 """Folders of the catalog that hold no entries."""
+TRAINING: Path = ("spec", "config")
+"""Of a tuning: KAITO's own words, where a name without a value means something."""
 EntryT_co = TypeVar("EntryT_co", bound=EntryBase, covariant=True)
 
 
@@ -143,13 +145,29 @@ def parse_entry(file: SourceFile, kind: str) -> tuple[EntryBase | None, list[Fin
     if findings:
         return None, findings
     model = KINDS[kind]
+    findings = [*_empties(file, data)]
     try:
-        return model.model_validate(data), []
+        return model.model_validate(data), findings
     except ValidationError as error:
         records: list[Any] = [*error.errors(include_url=False)]
-        findings = sorted({_finding(file, record, model) for record in records if not is_noise(record)})
+        wrong = {_finding(file, record, model) for record in records if not is_noise(record)}
+        said = {finding.where for finding in wrong}
+        findings = sorted({*wrong, *(finding for finding in findings if finding.where not in said)})
         only_unknown = all(record["type"] == "extra_forbidden" for record in records)
         return _typed_without(model, data, [record["loc"] for record in records]) if only_unknown else None, findings
+
+
+def _empties(file: SourceFile, node: Any, path: Path = ()) -> Iterator[Finding]:
+    """A name without a value: it would count as left out, which is seldom what its author meant."""
+    if path == TRAINING or not isinstance(node, dict):
+        return
+    for name, value in node.items():
+        here = (*path, name)
+        if value is None:
+            yield Finding(
+                file.place(here), "catalog/shape", f"`{name}` is empty", "write its value, or delete the line"
+            )
+        yield from _empties(file, value, here)
 
 
 def _typed_without(model: type[EntryBase], data: dict[str, Any], unknown: list[Path]) -> EntryBase | None:

@@ -13,7 +13,7 @@ API_VERSION = "catalog.kaitops.dev/v1"
 
 DNS_LABEL = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 OBJECT_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
-HOSTNAME = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$"
+HOSTNAME = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\.[a-z]([-a-z0-9]*[a-z0-9])?$"
 COMMIT = r"^[0-9a-f]{40}$"
 IMAGE_REPOSITORY = r"^[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$"
 IMAGE_DIGEST = r"^[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+@sha256:[0-9a-f]{64}$"
@@ -63,7 +63,7 @@ ONE_LINE = r"^[^\r\n\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029]*$"
 EXPLANATIONS = {
     DNS_LABEL: "must be a DNS-1123 label: lower-case letters, digits and `-`, starting with a letter",
     OBJECT_NAME: "must be the name of an object: lower-case letters, digits, `-` and `.`",
-    HOSTNAME: "must be a host name such as `chat.example.com`",
+    HOSTNAME: "must be a host name such as `chat.example.com`, and no address",
     COMMIT: "must be a full commit: 40 lower-case hexadecimal digits, no branch and no tag",
     IMAGE_REPOSITORY: "must be an image repository without tag or digest, such as `registry.example.com/team/name`",
     IMAGE_DIGEST: "must be an image by digest, `registry.example.com/team/name@sha256:` and 64 hexadecimal digits",
