@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import git
-from git.exc import BadName, GitCommandError, InvalidGitRepositoryError, NoSuchPathError
+from git.exc import BadName, BadObject, GitCommandError, InvalidGitRepositoryError, NoSuchPathError
 
 from generator.finding import CannotRunError
 from generator.words import did_you_mean
@@ -39,9 +39,16 @@ class Snapshot:
         return self.label if sha.startswith(self.label[:SHORT]) else f"{self.label} ({sha})"
 
     def read(self, path: str) -> bytes:
-        """The bytes of a file that `blobs` names."""
-        blob = self.commit.repo.odb.stream(bytes.fromhex(self.blobs[path]))
-        return bytes(blob.read())
+        """The bytes of a file that `blobs` names.
+
+        Raises:
+            CannotRunError: a partial clone left them where they are, or the repository is damaged.
+        """
+        try:
+            return bytes(self.commit.repo.odb.stream(bytes.fromhex(self.blobs[path])).read())
+        except (BadObject, ValueError, OSError) as error:
+            hint = "`git fsck` says what is missing; `git fetch --refetch` gets it again"
+            raise CannotRunError(f"`{path}` of `{self.name}` cannot be read from Git", hint) from error
 
     def below(self, *folders: str) -> list[str]:
         starts = tuple(f"{folder}/" for folder in folders)
@@ -72,7 +79,10 @@ class History:
         """
         commit = self._commit(revision)
         folders = [f"{self.prefix}{folder}" for folder in FOLDERS]
-        listing = self.repo.git.ls_tree("-r", "-z", "--full-tree", commit.hexsha, "--", *folders)
+        try:
+            listing = self.repo.git.ls_tree("-r", "-z", "--full-tree", commit.hexsha, "--", *folders)
+        except GitCommandError as error:  # a parent is known by its name before anybody asks whether it is there
+            raise self._unknown(revision) from error
         return Snapshot(revision, commit, self.prefix, dict(_entries(listing, self.prefix)))
 
     def _commit(self, revision: str) -> git.Commit:
@@ -81,7 +91,10 @@ class History:
         try:
             return self.repo.commit(revision)
         except (BadName, ValueError, GitCommandError, IndexError, KeyError) as error:
-            raise CannotRunError(f"no commit `{revision}` in this repository", self._way_out(revision)) from error
+            raise self._unknown(revision) from error
+
+    def _unknown(self, revision: str) -> CannotRunError:
+        return CannotRunError(f"no commit `{revision}` in this repository", self._way_out(revision))
 
     def _way_out(self, revision: str) -> str:
         if (Path(self.repo.common_dir) / "shallow").is_file():

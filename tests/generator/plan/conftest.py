@@ -54,7 +54,11 @@ class Project:
         return str(self.repo.index.commit(message, author=AUTHOR, committer=AUTHOR).hexsha)
 
     def plan(self, base: str = "HEAD", head: str | None = None) -> Plan:
-        return make_plan(self.repository, open_history(self.root), base, head)
+        history = open_history(self.root)
+        try:
+            return make_plan(self.repository, history, base, head)
+        finally:  # a refusal keeps its frames, and with them Git's processes
+            history.repo.close()
 
 
 @pytest.fixture(scope="session")

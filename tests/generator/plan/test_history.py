@@ -30,9 +30,21 @@ def test_a_shallow_clone_says_so(project: Project, tmp_path: Path) -> None:
     project.edit("catalog/models/phi-4.yaml", ("context: 16384", "context: 8192"))
     project.commit("Shorter")
     git.Repo.clone_from(project.root.as_uri(), tmp_path / "shallow", depth=1).close()
-    with pytest.raises(CannotRunError) as raised:
-        Project(tmp_path / "shallow").plan(first)
-    assert "git fetch --unshallow" in raised.value.hint
+    for revision in (first, "HEAD~1"):
+        with pytest.raises(CannotRunError, match="no commit") as raised:
+            Project(tmp_path / "shallow").plan(revision)
+        assert "git fetch --unshallow" in raised.value.hint
+
+
+def test_a_file_that_git_has_lost_is_named(project: Project) -> None:
+    history = open_history(project.root)
+    snapshot = history.snapshot("HEAD")
+    sha = snapshot.blobs["catalog/models/phi-4.yaml"]
+    (Path(project.repo.common_dir) / "objects" / sha[:2] / sha[2:]).unlink()
+    with pytest.raises(CannotRunError, match=r"`catalog/models/phi-4\.yaml` of `HEAD") as raised:
+        snapshot.read("catalog/models/phi-4.yaml")
+    assert "git fsck" in raised.value.hint
+    history.repo.close()
 
 
 def test_no_repository(tmp_path: Path) -> None:
