@@ -65,8 +65,8 @@ class LazyGroup(click.Group):
 
 
 COMPLETION = (
-    'Completion of commands and options: eval "$(_KAITOPS_COMPLETE=bash_source kaitops)" in ~/.bashrc; zsh_source and '
-    "fish_source do the same for zsh and fish."
+    'Completion of commands, options and names: eval "$(_KAITOPS_COMPLETE=bash_source kaitops)" in ~/.bashrc; '
+    "zsh_source and fish_source do the same for zsh and fish."
 )
 
 

@@ -2,6 +2,7 @@
 
 import click
 
+from generator.cli.completing import MODELS
 from generator.cli.rendering import compile_or_refuse, plan_tree, write
 from generator.cli.session import repository_of, say
 from generator.compile import Request
@@ -10,7 +11,7 @@ from generator.words import did_you_mean
 
 
 @click.command("roll")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=MODELS)
 @click.pass_context
 def command(ctx: click.Context, *, names: tuple[str, ...]) -> None:
     """Move a held model on to its new revision.

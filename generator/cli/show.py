@@ -6,6 +6,7 @@ from dataclasses import asdict
 import click
 
 from generator import yamlout
+from generator.cli.completing import EVERY
 from generator.cli.list import line_of
 from generator.cli.rendering import compile_or_refuse
 from generator.cli.session import repository_of
@@ -16,7 +17,7 @@ from generator.words import did_you_mean
 
 
 @click.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=EVERY)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_context
 def command(ctx: click.Context, *, name: str, output: str) -> None:

@@ -8,6 +8,7 @@ import click
 
 from generator.checks import CHECKS, ON_REQUEST, Outcome, run_checks
 from generator.cli import FINDINGS
+from generator.cli.completing import CLUSTERS
 from generator.cli.live import target as live_target
 from generator.cli.session import repository_of, say, worst_first
 from generator.compile import compile_catalog, has_errors
@@ -26,12 +27,35 @@ def _known(_ctx: click.Context, _parameter: click.Parameter, names: tuple[str, .
     return frozenset(names)
 
 
+def _begun(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in (*CHECKS, *ON_REQUEST) if name.startswith(incomplete)]
+
+
 @click.command("validate")
-@click.option("--select", multiple=True, callback=_known, metavar="CHECK", help="Run only this check; may be repeated.")
-@click.option("--skip", multiple=True, callback=_known, metavar="CHECK", help="Leave this check out; may be repeated.")
+@click.option(
+    "--select",
+    multiple=True,
+    callback=_known,
+    shell_complete=_begun,
+    metavar="CHECK",
+    help="Run only this check; may be repeated.",
+)
+@click.option(
+    "--skip",
+    multiple=True,
+    callback=_known,
+    shell_complete=_begun,
+    metavar="CHECK",
+    help="Leave this check out; may be repeated.",
+)
 @click.option("--context", metavar="CTX", help="Ask the cluster of this kubeconfig context by server-side dry run.")
 @click.option("--kubeconfig", type=click.Path(path_type=Path), metavar="FILE", help="Where CTX is; else as kubectl.")
-@click.option("--cluster", metavar="NAME", help="Which cluster of the catalog CTX is, where its name does not say it.")
+@click.option(
+    "--cluster",
+    metavar="NAME",
+    shell_complete=CLUSTERS,
+    help="Which cluster of the catalog CTX is, where its name does not say it.",
+)
 @click.option("--strict", is_flag=True, help="Warnings and skipped checks count as findings.")
 @click.option("--notes", is_flag=True, help="Show notes as well, which ask for nothing; other forms always hold them.")
 @click.option(

@@ -512,6 +512,28 @@ def script(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([path, *words], env=wanted, capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("show phi-4", {"phi-4", "phi-4-mini"}),
+        ("show hand", {"handbook"}),
+        ("fit phi-3-lora", {"phi-3-lora-volumes"}),
+        ("list --cluster p", {"prod"}),
+        ("validate --select sc", {"schema"}),
+    ],
+)
+def test_the_shell_completes_names(words: str, expected: set[str]) -> None:
+    number = str(len(words.split()))
+    asked = script(_KAITOPS_COMPLETE="bash_complete", COMP_WORDS=f"kaitops {words}", COMP_CWORD=number)
+    assert {line.removeprefix("plain,") for line in asked.stdout.split()} == expected
+
+
+def test_where_there_is_no_catalog_no_name_is_completed(tmp_path: Path) -> None:
+    words = f"kaitops -C {tmp_path} show p"
+    asked = script(_KAITOPS_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD="4")
+    assert (asked.stdout.strip(), asked.stderr, asked.returncode) == ("", "", 0)
+
+
 def test_the_script_completes_commands_and_options() -> None:
     source = script(_KAITOPS_COMPLETE="bash_source")
     assert source.returncode == 0
