@@ -1,6 +1,7 @@
 """Faults that a careful examiner would try, each in a claim's whole life, which must end as if there had been none."""
 
 import asyncio
+import functools
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -189,7 +190,7 @@ def test_one_list_that_lacks_a_pool_lets_no_deleted_claim_go() -> None:
         assert world.pools() == {}
 
     for when in (30.0, 50.0, 300.0):
-        scene(lambda world, when=when: test(world, when=when), UNSWEPT, start=False)
+        scene(functools.partial(test, when=when), UNSWEPT, start=False)
 
 
 @pytest.mark.parametrize("hours", [-24, -1, 1, 24])
