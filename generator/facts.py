@@ -61,7 +61,6 @@ class Admission:
 class Releases:
     newest: str
     published: Mapping[str, date]
-    chat_removed_in: str
     addon_version: str
     addon_kinds: tuple[str, ...]
 
@@ -90,9 +89,6 @@ class KaitoFacts:
         """The API versions of `kind` in a KAITO release; empty where it has none."""
         has = release_order(release)
         return tuple(version for version, since in self.kinds.get(kind, {}).items() if release_order(since) <= has)
-
-    def has_chat(self, release: str) -> bool:
-        return release_order(release) < release_order(self.releases.chat_removed_in)
 
 
 def release_order(release: str) -> tuple[int, ...]:
@@ -157,7 +153,6 @@ def _releases(row: Row) -> Releases:
     return Releases(
         newest=row["newest"],
         published=row["published"],
-        chat_removed_in=row["chatRemovedIn"],
         addon_version=row["addon"]["version"],
         addon_kinds=tuple(row["addon"]["kinds"]),
     )

@@ -21,14 +21,6 @@ from generator.model.base import (
 )
 from generator.model.model import Claim, Token
 
-CONFIG_SECTIONS = (
-    "ModelConfig",
-    "QuantizationConfig",
-    "LoraConfig",
-    "TrainingArguments",
-    "DatasetConfig",
-    "DataCollator",
-)
 ConfigSection = Literal[
     "ModelConfig", "QuantizationConfig", "LoraConfig", "TrainingArguments", "DatasetConfig", "DataCollator"
 ]

@@ -63,10 +63,6 @@ def test_kinds_by_release(facts: KaitoFacts, kind: str, release: str, versions: 
     assert facts.served(kind, release) == versions
 
 
-def test_chat_ends_with_0_9(facts: KaitoFacts) -> None:
-    assert [facts.has_chat(release) for release in ("0.6.0", "0.8.1", "0.9.0", "0.12.0")] == [True, True, False, False]
-
-
 def test_the_addon_serves_workspaces_alone(facts: KaitoFacts) -> None:
     assert (facts.releases.addon_version, facts.releases.addon_kinds) == ("0.6.0", ("Workspace",))
 
