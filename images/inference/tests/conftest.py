@@ -1,10 +1,12 @@
 """What many tests start from: model folders, each made once, and a server of each engine, started once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from xdist.scheduler import LoadScopeScheduling
 
 from tests import models
 from tests.internet import Internet
@@ -15,19 +17,17 @@ torch.set_num_threads(1)
 ADAPTERS = ("dolly", "poet")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Tests of one file share a process of xdist, and so do the tests of one shared server, which starts once."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_shared_engine(item) or item.path.stem))
+class ByServer(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Tests of one file share a process, and so do those that ask one engine's server, which then starts once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path, _, test = nodeid.partition("::")
+        return next((engine for engine in START if engine in test), path)
 
 
-def _shared_engine(item: pytest.Item) -> str | None:
-    """The engine whose one server the test asks, where that is worth sharing."""
-    names = {f"{name}_server": name for name in START}
-    wanted = [names[fixture] for fixture in getattr(item, "fixturenames", ()) if fixture in names]
-    chosen = item.callspec.params.get("server") if hasattr(item, "callspec") else None
-    return chosen if chosen in START else next(iter(wanted), None)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServer:
+    return ByServer(config, log)
 
 
 class EndsItsServer:
@@ -35,6 +35,7 @@ class EndsItsServer:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+
         items.sort(key=lambda item: item.get_closest_marker("ends_server") is not None)
 
 

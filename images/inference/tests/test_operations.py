@@ -32,7 +32,8 @@ def eventually(true: Callable[[], bool], seconds: float = 5.0) -> bool:
 
 
 def running(server: Running) -> float:
-    return server.metric("vllm:num_requests_running") + server.metric("vllm:num_requests_waiting")
+    # With the bracket: vLLM has another family that begins in the same way.
+    return server.metric("vllm:num_requests_running{") + server.metric("vllm:num_requests_waiting{")
 
 
 def test_a_full_queue_refuses_with_503_and_when_to_come_back() -> None:

@@ -1,10 +1,19 @@
 """Tokens become the same text in pieces as at once, and stop strings are found wherever the borders are."""
 
+import json
 import random
+from pathlib import Path
 
 import pytest
+from transformers import PreTrainedTokenizerFast
 
+from inference.errors import RequestError
+from inference.flags import parse
 from inference.text.detokenize import Detokenizer, StopStrings
+from inference.text.tokenizer import HubTokenizer
+from inference.transformers_server import load
+from tests import models
+from tests.servers import in_process
 
 
 def decode(ids: list[int]) -> str:
@@ -48,3 +57,45 @@ def test_a_stop_string_is_found_however_the_text_is_cut() -> None:
 
 def test_the_stop_string_is_kept_where_that_is_asked_for() -> None:
     assert StopStrings(["cd"], include=True).push("abcdef") == ("abcd", "cd")
+
+
+def bare(folder: Path) -> HubTokenizer:
+    """A tokenizer without an end, padding or a template."""
+    models.tokenizer(folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    for name in ("eos_token", "pad_token", "bos_token", "chat_template"):
+        settings.pop(name, None)
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    return HubTokenizer(PreTrainedTokenizerFast.from_pretrained(folder))
+
+
+def test_a_template_gets_the_variables_of_a_request_and_no_others(tmp_path: Path) -> None:
+    template = "{{ messages[0].content }}{% if enable_thinking is defined and not enable_thinking %} quiet{% endif %}"
+    tokenizer = HubTokenizer(models.tokenizer(tmp_path), template)
+    messages = [{"role": "user", "content": "one"}]
+    assert tokenizer.decode(tokenizer.chat(messages)) == "one"
+    assert tokenizer.decode(tokenizer.chat(messages, variables={"enable_thinking": False})) == "one quiet"
+    for name in ("chat_template", "tokenize", "return_tensors", "conversation", "add_generation_prompt"):
+        with pytest.raises(RequestError, match=f"chat_template_kwargs.{name}"):
+            tokenizer.chat(messages, variables={name: "{{ 1 }}"})
+    with pytest.raises(RequestError, match="no chat template"):
+        bare(tmp_path / "bare").chat(messages, variables={"enable_thinking": False})
+
+
+@pytest.mark.slow
+def test_a_tokenizer_without_end_padding_or_template_serves_all_the_same(tmp_path: Path) -> None:
+    folder = models.save(tmp_path / "odd", models.llama(eos_token_id=None, bos_token_id=None))
+    assert bare(folder).end_tokens == frozenset()
+    command = parse(["--pretrained_model_name_or_path", str(folder), "--adapters_dir", str(tmp_path / "none")])
+    with in_process(lambda: load(command, {})) as server:
+        messages = [{"role": "user", "content": "one"}]
+        chat = server.client.post("/v1/chat/completions", json={"messages": messages, "max_tokens": 5}).json()
+        assert chat["usage"]["completion_tokens"] == 5
+        kaito = {"prompt": "one two", "generate_kwargs": {"max_new_tokens": 5, "num_beams": 2}}
+        assert server.client.post("/chat", json=kaito).json()["Result"].startswith("one two")
+        wanted = {"messages": messages, "max_tokens": 5, "response_format": {"type": "json_object"}}
+        refused = server.client.post("/v1/chat/completions", json=wanted)
+        assert refused.status_code == 400
+        assert refused.json()["error"]["param"] == "response_format"
+        assert server.client.post("/v1/completions", json={"prompt": "x", "min_tokens": 3}).status_code == 200

@@ -23,6 +23,9 @@ Adapters = Sequence[str | None]
 class Rows(Protocol):
     """The running sequences, numbered from 0 without gaps."""
 
+    in_parts: bool
+    """Whether a prompt may be read a part at a time."""
+
     def fits(self, needs: Sequence[int]) -> bool:
         """Whether sequences that will grow to these lengths have room at once."""
 
@@ -57,7 +60,7 @@ def window_kinds(config: Any) -> dict[str, int | None] | None:
     return {kind: window if kind == "sliding_attention" else None for kind in sorted(kinds)}
 
 
-def adapter_arguments(adapters: Adapters) -> dict[str, list[str]]:
+def adapter_arguments(adapters: Adapters) -> dict[str, Any]:
     """PEFT's argument that says whose adapter each row wants; nothing where the model has none."""
     names = [name for name in adapters if name is not None]
     return {"adapter_names": names} if names else {}
@@ -65,6 +68,8 @@ def adapter_arguments(adapters: Adapters) -> dict[str, list[str]]:
 
 class Dense:
     """All rows in one tensor a layer."""
+
+    in_parts = True
 
     def __init__(self, model: Any, mask: MaskKind, decoder: Decoder | None = None) -> None:
         self._model = model
@@ -173,15 +178,24 @@ class Dense:
 class Separate:
     """A cache for each sequence; one forward pass for each in every step."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, in_parts: bool = True) -> None:
         self._model = model
+        self.in_parts = in_parts
         self._caches: list[DynamicCache] = []
+        # Models that keep a state instead of keys and values have another name for it.
+        known = inspect.signature(model.forward).parameters
+        self._cache_argument = "cache_params" if "cache_params" in known else "past_key_values"
 
     def fits(self, needs: Sequence[int]) -> bool:
         return len(needs) <= 1
 
     def usage(self, needs: Sequence[int]) -> float:
         return float(bool(needs))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        dtype: torch.dtype = self._model.dtype
+        return dtype
 
     @property
     def longest(self) -> int | None:
@@ -213,7 +227,7 @@ class Separate:
 
     def _forward(self, tokens: Sequence[int], cache: DynamicCache, keep: int, adapter: str | None) -> Tensor:
         ids = torch.tensor([list(tokens)], device=self._model.device)
-        rest = adapter_arguments([adapter])
-        answer = self._model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=keep, **rest)
+        rest = adapter_arguments([adapter]) | {self._cache_argument: cache}
+        answer = self._model(input_ids=ids, use_cache=True, logits_to_keep=keep, **rest)
         logits: Tensor = answer.logits[0]
         return logits.float()

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from inference.engine.model_folder import check_folder, trust
 from inference.errors import CANNOT_HEAL, StartError
@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 Loaded_ = TypeVar("Loaded_")
 DEFAULT_CONTEXT = 2048
 UNBOUNDED = 10**9
+LENGTH_DEPENDENT = ("longrope", "dynamic")
+"""Rotations that change once a text is longer than those of the training."""
 
 
 @dataclass(slots=True)
@@ -79,12 +81,19 @@ def _code_allowed(settings: ModelSettings, config: Any) -> bool:
     allowed, warning = trust(settings, needs_code=bool(getattr(config, "auto_map", None)), known=known)
     if warning:
         log.warning(warning)
-    if known and config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+    if known and not _decodes(config):
         raise StartError(
             f"`{settings.source}` is a `{config.model_type}` model, which is no decoder-only language model",
             "use a model that `--pipeline text-generation` can run",
         )
     return allowed
+
+
+def _decodes(config: Any) -> bool:
+    """Whether the model continues texts; encoders that can be loaded as if they did would only answer nonsense."""
+    if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or getattr(config, "is_encoder_decoder", False):
+        return False
+    return config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES or bool(getattr(config, "is_decoder", False))
 
 
 def _load_model(settings: ModelSettings, config: Any, source: dict[str, Any]) -> Any:
@@ -158,7 +167,26 @@ def _context(settings: ModelSettings, config: Any, tokenizer: Any) -> int:
         own = tokenizer.model_max_length if tokenizer.model_max_length < UNBOUNDED else DEFAULT_CONTEXT
     if settings.max_model_len and settings.max_model_len > own:
         raise StartError(f"`--max_model_len {settings.max_model_len}` is more than the model's own {own}")
-    return int(settings.max_model_len or own)
+    steady = min(own, _steady(text) or own)
+    if settings.max_model_len and settings.max_model_len > steady:
+        raise StartError(
+            f"`--max_model_len {settings.max_model_len}` is more than {steady}, where this model begins to turn the "
+            "places of a text in another way, for every text of a batch at once",
+            "use the vLLM runtime for longer texts",
+        )
+    if steady < own:
+        log.warning("the context is %s tokens: beyond them, the answers of a batch would depend on each other", steady)
+    return int(settings.max_model_len or steady)
+
+
+def _steady(text: Any) -> int | None:
+    """Up to how many tokens the rotation of places does not depend on the longest text; None where it never does."""
+    rotation = getattr(text, "rope_parameters", None) or {}
+    kinds = [rotation, *(value for value in rotation.values() if isinstance(value, dict))]
+    if not any(kind.get("rope_type") in LENGTH_DEPENDENT for kind in kinds):
+        return None
+    given = [kind.get("original_max_position_embeddings") for kind in kinds]
+    return next((length for length in given if length), getattr(text, "original_max_position_embeddings", None))
 
 
 def _sampling_defaults(own: GenerationConfig) -> dict[str, Any]:

@@ -133,7 +133,8 @@ class Scheduler:
 
     def _read_part(self, row: int, sequence: Running) -> Step:
         start, wanted = sequence.length, sequence.work.sampling.prompt_logprobs
-        part = sequence.work.prompt[start : start + (PROMPT_TOKENS if wanted is None else REPORTED_TOKENS)]
+        limit = PROMPT_TOKENS if wanted is None else REPORTED_TOKENS
+        part = sequence.work.prompt[start : start + limit] if self._rows.in_parts else sequence.work.prompt
         logits = self._rows.read(row, [part], start, [sequence.adapter], every=wanted is not None)
         sequence.length += len(part)
         if wanted is not None:

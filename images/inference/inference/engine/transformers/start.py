@@ -76,7 +76,7 @@ def choose(model: Any, settings: ModelSettings, adapters: lora.Adapters) -> tupl
     prompts = _prompts(model)
     reference = [_generated(model, prompt, adapters) for prompt in prompts]
     if settings.mode == "serial":
-        return Separate(model), "serial"
+        return _serial(model, prompts[0], reference[0], adapters), "serial"
     attention.register()
     own = model.config._attn_implementation  # noqa: SLF001 -- the documented attribute
     if own == "sdpa":
@@ -93,7 +93,38 @@ def choose(model: Any, settings: ModelSettings, adapters: lora.Adapters) -> tupl
     if own == "sdpa":
         model.set_attn_implementation(own)
     log.warning("requests are served one at a time: no way of batching agrees with `generate` for this model")
-    return Separate(model), "serial"
+    return _serial(model, prompts[0], reference[0], adapters), "serial"
+
+
+def _serial(model: Any, prompt: list[int], reference: tuple[list[int], Tensor], adapters: lora.Adapters) -> Separate:
+    """One sequence after the other, its prompt in parts where that changes nothing: a state may not survive it."""
+    reason = ""
+    for in_parts in (True, False):
+        rows = Separate(model, in_parts=in_parts)
+        reason = _misread(rows, prompt, reference, adapters)
+        if not reason:
+            return rows
+    kind = model.config.model_type
+    raise StartError(
+        f"a `{kind}` model cannot be served: its answers differ from those of `generate` ({reason})",
+        "try the vLLM runtime",
+        CANNOT_HEAL,
+    )
+
+
+def _misread(rows: Separate, prompt: list[int], reference: tuple[list[int], Tensor], adapters: lora.Adapters) -> str:
+    """Why a sequence by itself differs from `generate`; empty where it agrees."""
+    names = [adapters.for_request(None)]
+    tokens, wanted = reference
+    try:
+        if rows.in_parts:
+            rows.read(0, [prompt[:SHORT]], 0, names)
+        start = SHORT if rows.in_parts else 0
+        seen = [rows.read(0, [prompt[start:]], start, names)]
+        seen += [rows.advance([tokens[step]], [LONG + step], names) for step in range(STEPS - 1)]
+    except Exception as error:  # noqa: BLE001 -- any refusal of the model rules this way out
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    return _difference([(torch.cat(seen), wanted)], rows.dtype)
 
 
 def _ways(model: Any, adapters: lora.Adapters) -> Iterator[tuple[Dense, str]]:
@@ -166,6 +197,9 @@ def _disagreement(
         seen_second += [rows.advance([second[step]], [SHORT + step], names[:1]) for step in rest]
     except Exception as error:  # noqa: BLE001 -- any refusal of the model rules this way out
         return f"{type(error).__name__}: {error}".splitlines()[0]
-    pairs = ((torch.cat(seen_first), wanted_first), (torch.cat(seen_second), wanted_second))
+    return _difference([(torch.cat(seen_first), wanted_first), (torch.cat(seen_second), wanted_second)], rows.dtype)
+
+
+def _difference(pairs: list[tuple[Tensor, Tensor]], dtype: torch.dtype) -> str:
     worst = max(float((seen - wanted[: len(seen)]).abs().max() / wanted.std()) for seen, wanted in pairs)
-    return "" if worst <= TOLERANCE.get(rows.dtype, COARSEST) else f"logits differ by {worst:.2g} standard deviations"
+    return "" if worst <= TOLERANCE.get(dtype, COARSEST) else f"logits differ by {worst:.2g} standard deviations"
