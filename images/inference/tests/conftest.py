@@ -14,7 +14,6 @@ from tests.servers import PLACES, START, Running, command, echo_served, free_por
 
 # The models are tiny: a second thread would only wait, and wait actively, for its turn on a machine that others use.
 torch.set_num_threads(1)
-ADAPTERS = ("dolly", "poet")
 
 
 class ByServer(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
@@ -80,22 +79,13 @@ def transformers_server(counting_folder: Path) -> Iterator[Running]:
 
 
 @pytest.fixture(scope="session")
-def counting_adapters(counting_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Adapters as KAITO mounts them."""
-    folder = tmp_path_factory.mktemp("adapter")
-    for seed, name in enumerate(ADAPTERS):
-        models.adapter(folder / name, counting_folder, seed)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def vllm_server(counting_folder: Path, counting_adapters: Path) -> Iterator[Running]:
+def vllm_server(counting_folder: Path) -> Iterator[Running]:
     if vllm_missing():
         pytest.skip(vllm_missing())
     port = free_port()
     limits = ["--max-model-len", "512", "--max-num-seqs", str(PLACES), "--max_queued", str(PLACES)]
-    more = ["--kaito-adapters-dir", str(counting_adapters), "--port", str(port)]
-    with command(["python3", *START["vllm"](str(counting_folder)), *limits, *more], port) as ready:
+    more = [*limits, "--port", str(port)]
+    with command(["python3", *START["vllm"](str(counting_folder)), *more], port) as ready:
         yield ready
 
 

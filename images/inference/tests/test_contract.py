@@ -3,11 +3,12 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import openai
 import pytest
+from pydantic import BaseModel
 
 from tests.servers import START, Running
 
@@ -326,6 +327,34 @@ def test_a_schema_is_followed(client: openai.OpenAI, model: str, engine: str) ->
             "".join(c.choices[0].delta.content or "" for c in answer) if stream else answer.choices[0].message.content
         )
         assert json.loads(text or "")["n"] in (1, 2)
+
+
+class Count(BaseModel):
+    """What a client of OpenAI's library asks for by a class."""
+
+    n: Literal[1, 2]
+
+
+def test_openais_own_ways_to_parse_and_to_stream_work(client: openai.OpenAI, model: str, engine: str) -> None:
+    if engine == "echo":
+        pytest.skip("the echo follows no schema")
+    wanted: Any = {"model": model, "messages": [{"role": "user", "content": "one"}], "max_completion_tokens": 60}
+    parsed = client.chat.completions.parse(response_format=Count, **wanted).choices[0].message
+    assert parsed.parsed is not None
+    assert parsed.parsed.n in (1, 2)
+    tools: Any = [openai.pydantic_function_tool(Count, name="count")]
+    called = client.chat.completions.parse(tools=tools, tool_choice="required", **wanted).choices[0].message
+    assert called.tool_calls is not None
+    assert isinstance(called.tool_calls[0].function.parsed_arguments, Count)
+    with client.chat.completions.stream(**wanted, stream_options={"include_usage": True}) as stream:
+        kinds = [event.type for event in stream]
+        final = stream.get_final_completion()
+    assert "content.done" in kinds
+    assert final.usage is not None
+    assert final.usage.completion_tokens > 0
+    # What the library gives back may be sent again as it is.
+    again: Any = [*wanted["messages"], final.choices[0].message.model_dump(), {"role": "user", "content": "two"}]
+    assert client.chat.completions.create(**(wanted | {"messages": again, "max_completion_tokens": 2})).choices
 
 
 def test_a_demanded_tool_is_called(client: openai.OpenAI, model: str, engine: str) -> None:

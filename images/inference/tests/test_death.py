@@ -19,6 +19,7 @@ import pytest
 from inference.errors import TRY_AGAIN
 from tests import models
 from tests.servers import START, Running, command, free_port, vllm_missing
+from tests.test_adapters import answers_by_name
 from tests.test_operations import eventually, running
 
 pytestmark = pytest.mark.slow
@@ -135,15 +136,21 @@ def test_the_real_launcher_ends_with_its_engine(folder: Path) -> None:
 
 
 @pytest.mark.skipif(bool(vllm_missing()), reason=vllm_missing())
-def test_vllm_keeps_a_deadline_and_ends_with_its_process(folder: Path, tmp_path: Path) -> None:
-    """Both on one server, since its start takes a minute."""
+def test_vllm_mixes_adapters_keeps_a_deadline_and_ends_with_its_process(folder: Path, tmp_path: Path) -> None:
+    """All on one server, since its start takes a minute."""
     port = free_port()
-    models.adapter(tmp_path / "dolly", folder, 1)
+    adapters = {f"by-flag-{name}": tmp_path / name for name in ("dolly", "poet")}
+    for seed, path in enumerate(adapters.values()):
+        models.adapter(path, folder, seed)
     more = ["--max-model-len", str(CONTEXT), "--request_timeout", str(DEADLINE), "--port", str(port)]
-    lora = ["--lora-modules", f"by-flag={tmp_path / 'dolly'}"]
+    lora = ["--lora-modules", *(f"{name}={path}" for name, path in adapters.items())]
     with command(["python3", *START["vllm"](str(folder)), *more, *lora], port) as server:
-        for model, status in (("by-flag", 200), ("patient", 200), ("dolly", 404)):
-            assert server.client.post("/v1/completions", json={"prompt": "x", "model": model}).status_code == status
+        answers_by_name(server, folder, adapters)
+        # Beside adapters vLLM's engine would end over it.
+        reported = server.client.post("/v1/completions", json={"prompt": "one", "echo": True, "logprobs": 1, "n": 2})
+        assert reported.status_code == httpx.codes.BAD_REQUEST
+        assert reported.json()["error"]["param"] == "echo"
+
         began = time.monotonic()
         late = server.client.post("/v1/completions", json=ENDLESS)
         assert late.status_code == httpx.codes.GATEWAY_TIMEOUT

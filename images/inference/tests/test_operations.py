@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import threading
 import time
@@ -18,6 +19,7 @@ from inference.settings import Front, Limits
 from tests.servers import PLACES, Running, command, echo_served, free_port, in_process
 
 FLAT_BYTES = 24 << 20
+PAUSE_SECONDS = 1.0
 SLOW = {"prompt": "x" * 400, "max_tokens": 400}
 LONG = {"prompt": "one two", "max_tokens": 400, "ignore_eos": True}
 
@@ -130,6 +132,27 @@ async def _leave_at_once(url: str, path: str, clients: int) -> None:
 
     async with httpx.AsyncClient(base_url=url, timeout=0.3) as client:
         await asyncio.gather(*(leave() for _ in range(clients)))
+
+
+@pytest.mark.slow
+def test_a_pause_of_every_process_loses_nothing(server: Running) -> None:
+    """As a node does that is short of memory or moved: everything stands still, and goes on."""
+    if server.process is None:
+        pytest.skip("the echo runs in this process")
+    with ThreadPoolExecutor(4) as pool:
+        work = [
+            pool.submit(server.client.post, "/v1/completions", json=LONG | {"stream": n % 2 == 0}) for n in range(4)
+        ]
+        assert eventually(lambda: running(server) == 4)
+        os.killpg(server.process.pid, signal.SIGSTOP)
+        time.sleep(PAUSE_SECONDS)
+        assert not any(item.done() for item in work)
+        os.killpg(server.process.pid, signal.SIGCONT)
+        answers = [item.result() for item in work]
+    assert [answer.status_code for answer in answers] == [httpx.codes.OK] * 4
+    assert all(answer.text.endswith("data: [DONE]\n\n") for answer in answers[::2])
+    assert {answer.json()["usage"]["completion_tokens"] for answer in answers[1::2]} == {LONG["max_tokens"]}
+    assert server.client.get("/readyz").status_code == httpx.codes.OK
 
 
 @pytest.mark.slow

@@ -40,6 +40,8 @@ def orders(served: Served, body: CompletionRequest, desk: Desk) -> list[Order]:
     """A sequence for each choice of each prompt; everything that is wrong is found here."""
     refuse_unknown(body)
     _refuse(body)
+    if body.echo and body.logprobs is not None and "prompt_logprobs" in served.engine.capabilities.unsupported:
+        raise unsupported("echo", f"with `logprobs` is not supported by `{served.engine.capabilities.engine}` here")
     adapter = served.adapter(body.model)
     prompts = _prompts(served, body.prompt)
     count = body.n or 1

@@ -21,6 +21,8 @@ from inference.engine.protocol import Capabilities, Chunk, EngineDeadError, Samp
 from inference.errors import CANNOT_HEAL, RequestError, StartError
 
 UNSUPPORTED = frozenset({"typical_p", "other"})
+BESIDE_ADAPTERS = frozenset({"prompt_logprobs"})
+"""With adapters vLLM calculates a prompt's log probabilities by the rows of its last tokens: that ends the engine."""
 OURS = ("vllm:admission_rejections",)
 """Families that the front counts itself, since it is the front that refuses."""
 CLOSE_SECONDS = 5.0
@@ -34,9 +36,8 @@ class VllmEngine:
         self._adapters = adapters
         self._loaded: set[str] = set()
         self._closed = False
-        self.capabilities = Capabilities(
-            "vllm", "continuous", llm.model_config.max_model_len, UNSUPPORTED, tuple(adapters)
-        )
+        refused = UNSUPPORTED | (BESIDE_ADAPTERS if adapters else frozenset())
+        self.capabilities = Capabilities("vllm", "continuous", llm.model_config.max_model_len, refused, tuple(adapters))
 
     @property
     def failure(self) -> str | None:
