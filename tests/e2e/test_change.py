@@ -1,6 +1,6 @@
 """Does each sort of edit roll out as the verdict table says: live, restart, blue-green, recreate?
 
-Each test has a model of its own of the committed catalog, so that their order is of no account.
+Each test has a model of its own, of the committed catalog or added by it, so that their order is of no account.
 """
 
 import pytest
@@ -39,6 +39,35 @@ def target(service: Object) -> str:
     return str(service["spec"]["selector"]["kaito.sh/workspace"])
 
 
+NEW_MODEL = """\
+apiVersion: catalog.kaitops.dev/v1
+kind: Model
+metadata:
+  name: NAME
+spec:
+  owner: chat
+  description: A model of one test alone
+  license: mit
+  source:
+    preset:
+      name: phi-4-mini-instruct
+      revision: c0fb9e74abda11b496b7907a9c6c9009a7a0488f
+  serving:
+    context: 8192
+  clusters:
+    dev: {sku: Standard_NC24ads_A100_v4}
+"""
+
+
+def added(env: Environment, unit: str) -> str:
+    """Add a model that serves, of this test alone; its file."""
+    file = f"models/{unit}.yaml"
+    env.publisher.put(file, NEW_MODEL.replace("NAME", unit))
+    commit = env.publish("a new model")
+    env.journal.until(lambda: is_done(env.application(unit), commit), "the first replica serves")
+    return file
+
+
 def test_a_blue_green_edit_serves_without_a_gap(dev: Environment) -> None:
     unit = "phi-4-mini"
     old = only_workspace(dev, unit)["metadata"]["name"]
@@ -61,21 +90,22 @@ def test_a_blue_green_edit_serves_without_a_gap(dev: Environment) -> None:
 
 def test_a_canary_is_promoted_without_a_new_object(dev: Environment) -> None:
     """It gets its share when it serves, and becomes the one that serves as the object that it is."""
-    unit, file = "qwen2-5-coder-7b", "models/qwen2-5-coder-7b.yaml"
+    unit = "songbird"
+    file = added(dev, unit)
     old = only_workspace(dev, unit)["metadata"]["name"]
     served, tried = (
-        "{sku: Standard_NV36ads_A10_v5}",
-        "{sku: Standard_NV36ads_A10_v5, canary: {weight: 10, context: 8192}}",
+        "{sku: Standard_NC24ads_A100_v4}",
+        "{sku: Standard_NC24ads_A100_v4, canary: {weight: 10, context: 4096}}",
     )
     dev.publisher.edit(file, {served: tried})
     dev.rollout(unit, "a canary")
     (canary,) = (body["metadata"] for name, body in workspaces(dev, unit).items() if name != old)
-    refs = dev.journal.now("HTTPRoute", "research", unit)["spec"]["rules"][0]["backendRefs"]
+    refs = dev.journal.now("HTTPRoute", "chat", unit)["spec"]["rules"][0]["backendRefs"]
     assert {ref["name"]: ref["weight"] for ref in refs} == {unit: 90, f"{unit}-canary": 10}
-    assert target(dev.journal.now("Service", "research", unit)) == old
-    assert target(dev.journal.now("Service", "research", f"{unit}-canary")) == canary["name"]
+    assert target(dev.journal.now("Service", "chat", unit)) == old
+    assert target(dev.journal.now("Service", "chat", f"{unit}-canary")) == canary["name"]
     mark = dev.journal.mark()
-    dev.publisher.edit(file, {tried: served.replace("}", ", context: 8192}")})
+    dev.publisher.edit(file, {tried: served.replace("}", ", context: 4096}")})
     dev.rollout(unit, "promoted")
     after = only_workspace(dev, unit)["metadata"]
     assert (after["name"], after["uid"], after["generation"]) == (canary["name"], canary["uid"], canary["generation"])
@@ -135,34 +165,12 @@ def test_an_edit_with_rollout_recreate_frees_the_gpus_first(dev: Environment) ->
     assert target(dev.journal.now("Service", "search", unit)) == new
 
 
-TWINS = """\
-apiVersion: catalog.kaitops.dev/v1
-kind: Model
-metadata:
-  name: twins
-spec:
-  owner: chat
-  description: One replica today, two tomorrow
-  license: mit
-  source:
-    preset:
-      name: phi-4-mini-instruct
-      revision: c0fb9e74abda11b496b7907a9c6c9009a7a0488f
-  serving:
-    context: 8192
-  clusters:
-    dev: {sku: Standard_NC24ads_A100_v4}
-"""
-
-
 def test_a_workspace_becomes_a_set_without_a_gap(dev: Environment) -> None:
     unit = "twins"
-    dev.publisher.put("models/twins.yaml", TWINS)
-    commit = dev.publish("a new model")
-    dev.journal.until(lambda: is_done(dev.application(unit), commit), "the first replica serves")
+    file = added(dev, unit)
     old = only_workspace(dev, unit)["metadata"]["name"]
     mark = dev.journal.mark()
-    dev.publisher.edit("models/twins.yaml", {"_A100_v4}": "_A100_v4, replicas: 2}"})
+    dev.publisher.edit(file, {"_A100_v4}": "_A100_v4, replicas: 2}"})
     new = dev.kaito(unit)["metadata"]["name"]
     dev.rollout(unit, "two replicas")
     events = dev.journal.since(mark)

@@ -30,7 +30,8 @@ ENDLESS = {"prompt": "one two", "max_tokens": CONTEXT - 100, "ignore_eos": True}
 KAITO = {"prompt": "x", "generate_kwargs": {"max_new_tokens": CONTEXT - 100, "eos_token_id": []}}
 BEAMS = {"prompt": "x", "generate_kwargs": {"max_new_tokens": CONTEXT - 100, "eos_token_id": [], "num_beams": 2}}
 END_SECONDS = 8
-DEADLINE = 6
+DEADLINE = 15
+BUSY_SECONDS = 10
 DEADLY = Path(__file__).parent / "deadly"
 
 
@@ -59,8 +60,12 @@ def death(server: Running, kill: Callable[[], object], kaito: Mapping[str, objec
         whole = pool.submit(server.client.post, "/v1/completions", json=ENDLESS)
         stream = pool.submit(lambda: server.client.post("/v1/completions", json=ENDLESS | {"stream": True}).text)
         asked = pool.submit(server.client.post, "/chat", json=kaito)
-        assert eventually(lambda: running(server) == 3)
-        assert eventually(lambda: server.metric("vllm:generation_tokens_total") > 20)
+        try:
+            assert eventually(lambda: running(server) == 3, BUSY_SECONDS)
+            assert eventually(lambda: server.metric("vllm:generation_tokens_total") > 20, BUSY_SECONDS)
+        except AssertionError:
+            server_process(server).kill()  # or its clients would be waited for
+            raise
         began = time.monotonic()
         kill()
         probes = list(_probed(server.url))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.errors import StartError
+from inference.errors import CANNOT_HEAL, StartError
 
 DEFAULT_STRENGTH = 1.0
 
@@ -32,10 +32,14 @@ def find(folder: Path, environ: Mapping[str, str]) -> list[Adapter]:
 def checked(folder: Path) -> Path:
     """The folder, if it holds an adapter that can be read safely."""
     if not (folder / "adapter_config.json").is_file():
-        raise StartError(f"the adapter folder `{folder}` has no `adapter_config.json`", "mount an adapter, or nothing")
+        raise StartError(
+            f"the adapter folder `{folder}` has no `adapter_config.json`", "mount an adapter, or nothing", CANNOT_HEAL
+        )
     if not (folder / "adapter_model.safetensors").is_file():
         raise StartError(
-            f"the adapter folder `{folder}` has no `adapter_model.safetensors`", "pickled weights are not read"
+            f"the adapter folder `{folder}` has no `adapter_model.safetensors`",
+            "pickled weights are not read",
+            CANNOT_HEAL,
         )
     return folder
 

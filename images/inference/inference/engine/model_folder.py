@@ -18,9 +18,10 @@ def check_folder(folder: Path) -> None:
     """Refuse a local folder that cannot be served, with what is wrong in it."""
     config = read_json(folder / "config.json")
     if not isinstance(config, dict) or "model_type" not in config:
-        raise StartError(f"`{folder / 'config.json'}` is no model configuration", "copy the whole model")
+        raise StartError(f"`{folder / 'config.json'}` is no model configuration", "copy the whole model", CANNOT_HEAL)
     if not any((folder / name).is_file() for name in TOKENIZERS):
-        raise StartError(f"the model folder `{folder}` has no tokenizer", f"it needs one of {', '.join(TOKENIZERS)}")
+        needed = f"it needs one of {', '.join(TOKENIZERS)}"
+        raise StartError(f"the model folder `{folder}` has no tokenizer", needed, CANNOT_HEAL)
     for name in _weight_files(folder):
         _check_safetensors(folder, name)
 
@@ -29,7 +30,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise StartError(f"the model folder has no `{path}`", "copy the whole model") from error
+        raise StartError(f"the model folder has no `{path}`", "copy the whole model", CANNOT_HEAL) from error
     except (OSError, ValueError) as error:
         raise StartError(f"`{path}` cannot be read: {error}", "copy the model again", CANNOT_HEAL) from error
 
@@ -42,7 +43,8 @@ def _weight_files(folder: Path) -> list[str]:
         names = sorted(set(weights.get("weight_map", {}).values())) if isinstance(weights, dict) else []
         for name in names:
             if not isinstance(name, str) or Path(name).name != name:
-                raise StartError(f"`{index}` names the file `{name}` outside of its folder", "copy the model again")
+                outside = f"`{index}` names the file `{name}` outside of its folder"
+                raise StartError(outside, "copy the model again", CANNOT_HEAL)
         return names
     names = sorted(path.name for path in folder.glob("*.safetensors"))
     if names:
@@ -52,8 +54,9 @@ def _weight_files(folder: Path) -> list[str]:
         raise StartError(
             f"`{folder}` has pickled weights (`{min(pickled)}`), which can run code when they are read",
             "convert the model to safetensors",
+            CANNOT_HEAL,
         )
-    raise StartError(f"the model folder `{folder}` has no weights", "copy the `*.safetensors` files")
+    raise StartError(f"the model folder `{folder}` has no weights", "copy the `*.safetensors` files", CANNOT_HEAL)
 
 
 def _check_safetensors(folder: Path, name: str) -> None:
@@ -61,7 +64,7 @@ def _check_safetensors(folder: Path, name: str) -> None:
     if not path.is_file():
         raise StartError(f"the weights `{path}` are missing", "copy the whole model", CANNOT_HEAL)
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise StartError(f"the weights `{path}` lead out of the model folder", "copy the file itself")
+        raise StartError(f"the weights `{path}` lead out of the model folder", "copy the file itself", CANNOT_HEAL)
     tensor_shapes(path)
 
 
