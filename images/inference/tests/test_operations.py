@@ -64,10 +64,9 @@ def test_every_engine_refuses_what_its_queue_cannot_hold(server: Running) -> Non
     async def ask() -> None:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
             inside = [asyncio.create_task(client.post("/v1/completions", json=LONG)) for _ in range(places)]
-            while running(server) < places:
+            while running(server) < places or server.metric("vllm:num_requests_running") < PLACES:
                 assert not any(task.done() for task in inside)
                 await asyncio.sleep(0.02)
-            assert server.metric("vllm:num_requests_running") == PLACES
             refused = [await client.post(path, json={"prompt": "x"}) for path in ("/v1/completions", "/chat")]
             assert [answer.status_code for answer in refused] == [httpx.codes.SERVICE_UNAVAILABLE] * 2
             assert [answer.headers["retry-after"] for answer in refused] == ["1"] * 2
