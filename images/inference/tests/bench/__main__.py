@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from tests.servers import ROOT, free_port
 
 READY_SECONDS = 240
 TOKENS = 64
+Load = tuple[int, int | None]
+"""Clients, and tokens of each answer; none: mixed."""
 LOADS = ((1, TOKENS), (8, TOKENS), (32, TOKENS), (8, None), (32, None))
 HEAD = f"{'server':32}{'load':>9}{'tok/s':>8}{'TTFT p50':>10}{'p95':>8}{'MiB':>7}{'ready':>7}{'others':>8}"
 
@@ -102,27 +104,32 @@ def row(name: str, clients: int, tokens: int | None, seen: Seen, *, mib: float, 
     return f"{name:32}{load:>9}{seen.rate:8.1f}{first:10.2f}{slow:8.2f}{mib:7.0f}{ready:7.1f}{others:8.2f}"
 
 
+def measured(name: str, folder: str, dtype: str, loads: Sequence[Load], seconds: float) -> Iterator[str]:
+    """Start a server, and load it in each of the ways."""
+    log = Path(tempfile.gettempdir()) / f"kaitops-bench-{name.replace(' ', '-')}.log"
+    form = PEERS[name].form(folder)
+    with started(PEERS[name], folder, dtype, log) as (url, process, ready):
+        asyncio.run(warm_up(url, form))
+        for clients, tokens in loads:
+            others = Others(process)
+            seen = asyncio.run(run(url, form, clients, tokens, seconds))
+            yield row(name, clients, tokens, seen, mib=memory(process), ready=ready, others=others.share())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.bench")
     parser.add_argument("--only", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--clients", nargs="+", type=int, default=[1, 8, 32])
-    parser.add_argument("--seconds", type=float, default=12.0)
+    parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--dtype", default="bfloat16" if calculates_bfloat16() else "float32")
     wanted = parser.parse_args()
     folder = folder_of(wanted.dtype)
     sys.stdout.write(f"{wanted.dtype}, {len(os.sched_getaffinity(0))} processors, {json.dumps(folder)}\n{HEAD}\n")
+    loads = [(clients, tokens) for clients, tokens in LOADS if clients in wanted.clients]
     for name in wanted.only:
-        log = Path(tempfile.gettempdir()) / f"kaitops-bench-{name.replace(' ', '-')}.log"
-        with started(PEERS[name], folder, wanted.dtype, log) as (url, process, ready):
-            form = PEERS[name].form(folder)
-            asyncio.run(warm_up(url, form))
-            for clients, tokens in LOADS:
-                if clients not in wanted.clients:
-                    continue
-                others = Others(process)
-                seen = asyncio.run(run(url, form, clients, tokens, wanted.seconds))
-                about = row(name, clients, tokens, seen, mib=memory(process), ready=ready, others=others.share())
-                sys.stdout.write(about + "\n")
+        for some in [[load] for load in loads] if PEERS[name].goes_on else [loads]:
+            for line in measured(name, folder, wanted.dtype, some, wanted.seconds):
+                sys.stdout.write(line + "\n")
                 sys.stdout.flush()
     return 0
 

@@ -93,7 +93,7 @@ async def _ask(client: httpx.AsyncClient, form: Form, tokens: int, seen: Seen, p
 
 async def _stream(client: httpx.AsyncClient, form: Form, body: dict[str, Any], seen: Seen) -> None:
     """Count events while they come, and what the usage adds at the end: a server may send several tokens at once."""
-    began, events = time.perf_counter(), 0
+    began, events, spoke = time.perf_counter(), 0, False
     async with client.stream("POST", form.path, json=body) as answer:
         if answer.is_error:
             raise httpx.HTTPStatusError((await answer.aread()).decode()[:500], request=answer.request, response=answer)
@@ -101,11 +101,12 @@ async def _stream(client: httpx.AsyncClient, form: Form, body: dict[str, Any], s
             if not line.startswith("data: {"):
                 continue
             data = json.loads(line.removeprefix("data: "))
+            if data.get("choices") and not spoke:
+                spoke = True
+                seen.first.append(time.perf_counter() - began)
             if data.get("usage"):
                 seen.tokens += data["usage"]["completion_tokens"] - events
                 events = data["usage"]["completion_tokens"]
             elif data.get("choices"):
-                if not events:
-                    seen.first.append(time.perf_counter() - began)
                 events += 1
                 seen.tokens += 1

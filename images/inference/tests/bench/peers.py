@@ -18,6 +18,8 @@ class Peer:
 
     command: Callable[[str, str, int], list[str]]
     form: Callable[[str], Form]
+    goes_on: bool = False
+    """With work that nobody waits for any more: each load gets a process of its own, or it would wait for the last."""
 
 
 def _openai(**more: Any) -> Callable[[str], Form]:
@@ -45,7 +47,9 @@ BOUNDED = ("--cb-block-size", "128", "--cb-num-blocks", "64", "--cb-max-batch-to
 """Without these its cache takes most of the machine's memory."""
 PEERS = {
     "one at a time": Peer(
-        lambda folder, dtype, port: [PYTHON, "-m", "tests.bench.serial_server", folder, dtype, str(port)], _chat
+        lambda folder, dtype, port: [PYTHON, "-m", "tests.bench.serial_server", folder, dtype, str(port)],
+        _chat,
+        goes_on=True,
     ),
     "transformers serve": Peer(
         lambda folder, dtype, port: [
@@ -53,6 +57,7 @@ PEERS = {
             *("--host", "127.0.0.1", "--port", str(port)),
         ],
         _openai(),
+        goes_on=True,
     ),
     "transformers serve, continuous": Peer(
         lambda folder, dtype, port: [
@@ -60,6 +65,7 @@ PEERS = {
             *("--continuous-batching", *BOUNDED, "--host", "127.0.0.1", "--port", str(port)),
         ],
         _openai(),
+        goes_on=True,
     ),
     "vLLM": Peer(
         lambda folder, dtype, port: [
