@@ -73,9 +73,10 @@ def load_catalog(root: FilePath, known: Catalog | None = None) -> tuple[Catalog,
     if not folder.is_dir():
         raise CannotRunError(f"no `catalog` folder in `{root}`", "run inside the repository, or name it with `-C`")
     catalog, findings = Catalog(), [*_strays(folder)]
+    known = known or Catalog()
     for kind, name in FOLDERS.items():
         for path in sorted((folder / name).glob("*")):
-            findings += _load_file(catalog, kind, path, path.relative_to(root).as_posix(), known or Catalog())
+            findings += _load_file(catalog, kind, path, path.relative_to(root).as_posix(), known)
     return catalog, sorted(findings)
 
 

@@ -96,9 +96,6 @@ TABLE: tuple[Row, ...] = (
 Field = tuple[str, ...]
 
 
-_encode = json.JSONEncoder().encode
-
-
 def row_of(kind: str, path: Field) -> Row:
     """The one row that judges a field.
 
@@ -146,7 +143,7 @@ def _gather(value: Any, path: Field, found: list[tuple[Field, Any]]) -> None:
 def revision(body: Body, *, restart_in_place: bool) -> str:
     """The short hash over exactly the fields of a KAITO object that cannot roll out in place."""
     kept = sorted(_kept(body, restart_in_place=restart_in_place))
-    digest = hashlib.sha256(_encode(kept).encode()).digest()
+    digest = hashlib.sha256(json.dumps(kept).encode()).digest()
     return "".join(ALPHABET[byte % len(ALPHABET)] for byte in digest[:REVISION_LENGTH])
 
 
@@ -156,7 +153,7 @@ def _kept(body: Body, *, restart_in_place: bool) -> Iterator[tuple[str, Any]]:
     for path, value in leaves(body):
         row = row_of(body["kind"], path)
         if row.verdict is Verdict.BLUE_GREEN or (row.verdict is Verdict.RESTART and not restart_in_place):
-            yield ".".join(path), _encode(value)
+            yield ".".join(path), json.dumps(value)
         elif row.presence is Verdict.BLUE_GREEN:
             set_fields.add(row.path)
     for name in set_fields:

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from generator.cli.adding import Wanted, add_entry
-from generator.cli.completing import CLUSTERS
 from generator.cli.fitting import Bench
+from generator.cli.options import clusters_option
 from generator.cli.session import repository_of
 from generator.model.base import COMMIT, HUB_REPOSITORY
 
@@ -25,14 +25,7 @@ def _matching(pattern: str, what: str) -> object:
 
 @click.command("add")
 @click.argument("repository", metavar="ORG/NAME", callback=_matching(HUB_REPOSITORY, "repository of the hub"))
-@click.option(
-    "--cluster",
-    "clusters",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=CLUSTERS,
-    help="Where it runs; default: every dev cluster.",
-)
+@clusters_option("Where it runs; default: every dev cluster.")
 @click.option("--owner", metavar="TEAM", help="Who answers for it; may be left out where only one team could.")
 @click.option("--name", metavar="ENTRY", help="Name of the entry; default: made from NAME.")
 @click.option("--context", type=click.IntRange(min=128), metavar="N", help="Tokens; default: 8,192, or its limit.")

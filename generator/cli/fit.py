@@ -5,10 +5,11 @@ from pathlib import Path
 import click
 
 from generator.cli import CANNOT_RUN, FINDINGS
-from generator.cli.completing import CLUSTERS, entries
+from generator.cli.completing import entries
 from generator.cli.fit_answer import Asked, Described
 from generator.cli.fit_report import as_json, as_text
 from generator.cli.fitting import Bench, ask_described, ask_entry
+from generator.cli.options import cluster_option
 from generator.cli.session import repository_of
 
 FILE = click.Path(path_type=Path)
@@ -24,9 +25,7 @@ FILE = click.Path(path_type=Path)
 @click.option("--context", type=click.IntRange(min=1), metavar="N", help="Tokens of prompt and answer together.")
 @click.option("--concurrency", type=click.IntRange(1, 100_000), metavar="N", help="Sequences of that length at once.")
 @click.option("--quantization", type=click.Choice(["4bit", "8bit"]), help="bitsandbytes while loading.")
-@click.option(
-    "--cluster", metavar="NAME", shell_complete=CLUSTERS, help="Its VM sizes and region; of a model, only this cluster."
-)
+@cluster_option("Its VM sizes and region; of a model, only this cluster.")
 @click.option("--region", metavar="NAME", help="Azure region of the prices.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_context

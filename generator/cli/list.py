@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import click
 
-from generator.cli.completing import CLUSTERS
+from generator.cli.options import cluster_option
 from generator.cli.rendering import compile_or_refuse
 from generator.cli.session import check_clusters, repository_of
 from generator.compile import Compiled
@@ -30,7 +30,7 @@ class Line:
 
 
 @click.command("list")
-@click.option("--cluster", metavar="NAME", shell_complete=CLUSTERS, help="Only this cluster.")
+@cluster_option("Only this cluster.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_context
 def command(ctx: click.Context, *, cluster: str | None, output: str) -> None:

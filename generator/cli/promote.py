@@ -2,7 +2,8 @@
 
 import click
 
-from generator.cli.completing import CLUSTERS, MODELS
+from generator.cli.completing import MODELS
+from generator.cli.options import cluster_option
 from generator.cli.rendering import compile_or_refuse, plan_tree, write
 from generator.cli.session import repository_of, say
 from generator.compile import Compiled
@@ -16,12 +17,7 @@ from generator.words import did_you_mean
 
 @click.command("promote")
 @click.argument("name", metavar="NAME", shell_complete=MODELS)
-@click.option(
-    "--cluster",
-    metavar="CLUSTER",
-    shell_complete=CLUSTERS,
-    help="Where; needed where several clusters have a canary of it.",
-)
+@cluster_option("Where; needed where several clusters have a canary of it.", "CLUSTER")
 @click.option("--weight", type=click.IntRange(0, 100), help="Only give the canary this percentage of the requests.")
 @click.pass_context
 def command(ctx: click.Context, *, name: str, cluster: str | None, weight: int | None) -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-from generator.cli.completing import CLUSTERS
+from generator.cli.options import clusters_option
 from generator.cli.session import repository_of, say
 from generator.remember import memory_of
 
@@ -10,14 +10,7 @@ from generator.remember import memory_of
 @click.command("render")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 when the committed tree differs.")
 @click.option("--diff", is_flag=True, help="Write nothing; print what would change.")
-@click.option(
-    "--cluster",
-    "clusters",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=CLUSTERS,
-    help="Only this cluster; may be repeated.",
-)
+@clusters_option("Only this cluster; may be repeated.")
 @click.option("--allow-prune", is_flag=True, help="Allow a render that deletes a large part of a cluster.")
 @click.option("--force", is_flag=True, help="Overwrite rendered files that somebody edited by hand.")
 @click.option(

@@ -2,60 +2,44 @@
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from generator.checks import CHECKS, ON_REQUEST, Outcome, run_checks
 from generator.cli import FINDINGS
-from generator.cli.completing import CLUSTERS
+from generator.cli.completing import among
 from generator.cli.live import target as live_target
+from generator.cli.options import Decorated, cluster_option
 from generator.cli.session import repository_of, say, worst_first
 from generator.compile import compile_catalog, has_errors
 from generator.finding import Severity
 from generator.report import FORMATS, summary, write_findings
 from generator.words import did_you_mean
 
+EVERY = (*CHECKS, *ON_REQUEST)
+
 
 def _known(_ctx: click.Context, _parameter: click.Parameter, names: tuple[str, ...]) -> frozenset[str]:
-    there = (*CHECKS, *ON_REQUEST)
     for name in names:
-        if name not in there:
+        if name not in EVERY:
             raise click.BadParameter(
-                f"no check `{name}`; {did_you_mean(name, there) or 'there are: ' + ', '.join(there)}"
+                f"no check `{name}`; {did_you_mean(name, EVERY) or 'there are: ' + ', '.join(EVERY)}"
             )
     return frozenset(names)
 
 
-def _begun(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    return [name for name in (*CHECKS, *ON_REQUEST) if name.startswith(incomplete)]
+def _checks_option(flag: str, text: str) -> Callable[[Decorated], Decorated]:
+    return click.option(flag, multiple=True, callback=_known, shell_complete=among(EVERY), metavar="CHECK", help=text)
 
 
 @click.command("validate")
-@click.option(
-    "--select",
-    multiple=True,
-    callback=_known,
-    shell_complete=_begun,
-    metavar="CHECK",
-    help="Run only this check; may be repeated.",
-)
-@click.option(
-    "--skip",
-    multiple=True,
-    callback=_known,
-    shell_complete=_begun,
-    metavar="CHECK",
-    help="Leave this check out; may be repeated.",
-)
+@_checks_option("--select", "Run only this check; may be repeated.")
+@_checks_option("--skip", "Leave this check out; may be repeated.")
 @click.option("--context", metavar="CTX", help="Ask the cluster of this kubeconfig context by server-side dry run.")
 @click.option("--kubeconfig", type=click.Path(path_type=Path), metavar="FILE", help="Where CTX is; else as kubectl.")
-@click.option(
-    "--cluster",
-    metavar="NAME",
-    shell_complete=CLUSTERS,
-    help="Which cluster of the catalog CTX is, where its name does not say it.",
-)
+@cluster_option("Which cluster of the catalog CTX is, where its name does not say it.")
 @click.option("--strict", is_flag=True, help="Warnings and skipped checks count as findings.")
 @click.option("--notes", is_flag=True, help="Show notes as well, which ask for nothing; other forms always hold them.")
 @click.option(

@@ -40,10 +40,11 @@ class Fields:
 
     def either(self, name: str, otherwise: int) -> int:
         """The field, or what stands for one that is not there; a model without any of it is none."""
-        found = self.optional(name)
-        if (otherwise if found is None else found) < 1:
-            raise UnknownShapeError(f"`{name}` must be at least 1, but is {otherwise if found is None else found}")
-        return otherwise if found is None else found
+        written = self.optional(name)
+        found = otherwise if written is None else written
+        if found < 1:
+            raise UnknownShapeError(f"`{name}` must be at least 1, but is {found}")
+        return found
 
     def check(self) -> None:
         if self.missing:

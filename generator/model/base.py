@@ -40,14 +40,11 @@ NODE_TAINT = (
     r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
     r"(=([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?)?:(NoSchedule|PreferNoSchedule|NoExecute)$"
 )
-SUBNET_ID = (
+_RESOURCE_GROUP = (
     r"^/subscriptions/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/resourceGroups/[A-Za-z0-9._()-]+"
-    r"/providers/Microsoft\.Network/virtualNetworks/[A-Za-z0-9._-]+/subnets/[A-Za-z0-9._-]+$"
 )
-CAPACITY_RESERVATION_ID = (
-    r"^/subscriptions/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/resourceGroups/[A-Za-z0-9._()-]+"
-    r"/providers/Microsoft\.Compute/capacityReservationGroups/[A-Za-z0-9._-]+$"
-)
+SUBNET_ID = _RESOURCE_GROUP + r"/providers/Microsoft\.Network/virtualNetworks/[A-Za-z0-9._-]+/subnets/[A-Za-z0-9._-]+$"
+CAPACITY_RESERVATION_ID = _RESOURCE_GROUP + r"/providers/Microsoft\.Compute/capacityReservationGroups/[A-Za-z0-9._-]+$"
 TAG_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 TAG_VALUE = r"^[A-Za-z0-9]([A-Za-z0-9 ._:@/+-]*[A-Za-z0-9])?$"
 CIDR = r"^[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}$"

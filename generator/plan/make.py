@@ -72,7 +72,7 @@ def _units(
     new = _side(after.compiled, rendering.tree)
     groups = grouped(pairs, {*old.placements, *new.placements})
     paths = _every_platform_unit(before, rendering) if edited else _platform_units(groups)
-    new = replace(new, edited={_key(f"{unit}/"): beneath(unit, edited, rendering.tree) for unit in paths})
+    new = replace(new, edited={_key(unit): beneath(unit, edited, rendering.tree) for unit in paths})
     builds = build_both(before, after, rendering.tree, paths)
     by_key = {_key(unit): items for unit, items in builds.items.items()}
     changes = [*unit_changes(groups, by_key, old, new)]

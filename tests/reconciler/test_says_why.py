@@ -26,6 +26,16 @@ def refusing(call: str, error: Exception) -> Wire:
     return Wire(before_call=refuse)
 
 
+def denied() -> AzureError:
+    return AzureError(Trouble("AuthorizationFailed", "no right"), 403)
+
+
+def ask(world: World, wire: Wire) -> None:
+    """A process over this wire, and a claim."""
+    world.launch(wire)
+    world.kube.claim_store.create(claim_body())
+
+
 def told(world: World) -> list[str]:
     return [each["message"] for each in world.kube.events if each["type"] == "Warning"]
 
@@ -35,8 +45,7 @@ def test_a_condition_of_the_request_that_is_never_met_is_told_and_not_asked_for_
 
     async def test(world: World) -> None:
         wire = refusing("azure.create", AzureError(Trouble("PreconditionFailed", "it exists"), 412))
-        world.launch(wire)
-        world.kube.claim_store.create(claim_body())
+        ask(world, wire)
         await asyncio.sleep(600)
         assert 5 <= wire.calls.count("azure.create") <= 45
         assert world.conditions()[names.LAUNCHED] == ("Unknown", "Conflict")
@@ -44,19 +53,17 @@ def test_a_condition_of_the_request_that_is_never_met_is_told_and_not_asked_for_
     scene(test, start=False)
 
 
-@pytest.mark.parametrize("call", ["azure.list"])
-def test_a_claim_says_why_it_waits_while_azure_cannot_be_read(call: str) -> None:
+def test_a_claim_says_why_it_waits_while_azure_cannot_be_read() -> None:
     async def test(world: World) -> None:
-        wire = refusing(call, AzureError(Trouble("AuthorizationFailed", "no right to read"), 403))
-        world.launch(wire)
-        world.kube.claim_store.create(claim_body())
+        wire = refusing("azure.list", denied())
+        ask(world, wire)
         await asyncio.sleep(300)
         assert world.conditions()[names.LAUNCHED] == ("Unknown", "AuthorizationFailed")
         assert "lacks a right" in world.message()
         written = len(world.kube.writes)
         await asyncio.sleep(3600)
         assert len(world.kube.writes) == written
-        assert wire.calls.count(call) < 100
+        assert wire.calls.count("azure.list") < 100
         wire.before_call = lambda _name: None
         await world.until(world.ready, 600)
 
@@ -66,10 +73,9 @@ def test_a_claim_says_why_it_waits_while_azure_cannot_be_read(call: str) -> None
 def test_a_deleted_claim_says_why_it_stays_while_azure_cannot_be_read() -> None:
     async def test(world: World) -> None:
         wire = Wire()
-        world.launch(wire)
-        world.kube.claim_store.create(claim_body())
+        ask(world, wire)
         await world.until(world.ready)
-        wire.before_call = refusing("azure.list", AzureError(Trouble("AuthorizationFailed", "no"), 403)).before_call
+        wire.before_call = refusing("azure.list", denied()).before_call
         world.kube.claim_store.delete("ws1")
         await asyncio.sleep(900)
         assert world.claim_or_none() is not None
@@ -83,8 +89,7 @@ def test_a_deleted_claim_says_why_its_pool_is_not_deleted() -> None:
 
     async def test(world: World) -> None:
         wire = refusing("azure.delete", AzureError(Trouble("ScopeLocked", "the scope is locked"), 409))
-        world.launch(wire)
-        world.kube.claim_store.create(claim_body())
+        ask(world, wire)
         await world.until(world.ready)
         world.kube.claim_store.delete("ws1")
         await asyncio.sleep(600)
@@ -99,8 +104,7 @@ def test_a_pod_whose_eviction_is_an_error_holds_its_claim_up_and_the_claim_says_
 
     async def test(world: World) -> None:
         wire = Wire()
-        world.launch(wire)
-        world.kube.claim_store.create(claim_body())
+        ask(world, wire)
         await world.until(world.ready)
         node = world.claim()["status"]["nodeName"]
         for name in ("a", "b"):
@@ -176,8 +180,7 @@ def test_a_deletion_whose_condition_is_never_met_is_told_and_not_asked_for_in_a_
 
     async def test(world: World) -> None:
         wire = refusing("azure.delete", AzureError(Trouble("PreconditionFailed", "it has changed"), 412))
-        world.launch(wire)
-        world.kube.claim_store.create(claim_body())
+        ask(world, wire)
         await world.until(world.ready)
         world.kube.claim_store.delete("ws1")
         await asyncio.sleep(600)
@@ -187,14 +190,13 @@ def test_a_deletion_whose_condition_is_never_met_is_told_and_not_asked_for_in_a_
     scene(test, start=False)
 
 
-@pytest.mark.parametrize("error", [AzureError(Trouble("AuthorizationFailed", "no right"), 403), ValueError("odd")])
+@pytest.mark.parametrize("error", [denied(), ValueError("odd")])
 def test_who_may_not_read_the_cluster_still_makes_and_deletes_pools(error: Exception) -> None:
     """One right may be missing, or one answer unreadable; what the others allow goes on."""
 
     async def test(world: World) -> None:
         wire = refusing("azure.cluster", error)
-        world.launch(wire)
-        world.kube.claim_store.create(claim_body())
+        ask(world, wire)
         await world.until(world.ready, 400)
         await asyncio.sleep(3600)
         assert wire.calls.count("azure.cluster") <= 80
@@ -210,13 +212,10 @@ def test_no_claim_is_ended_for_its_node_while_the_cluster_cannot_be_read() -> No
 
     async def test(world: World) -> None:
         wire = Wire()
-        world.launch(wire)
-        world.kube.claim_store.create(claim_body())
+        ask(world, wire)
         await world.until(world.ready)
         await asyncio.sleep(1800)
-        wire.before_call = refusing(
-            "azure.cluster", AzureError(Trouble("AuthorizationFailed", "no right"), 403)
-        ).before_call
+        wire.before_call = refusing("azure.cluster", denied()).before_call
         node = world.claim()["status"]["nodeName"]
         conditions = [{"type": "Ready", "status": "Unknown", "lastTransitionTime": format_time(world.now())}]
         world.kube.node_store.patch(node, "", {"status": {"conditions": conditions}})
@@ -231,8 +230,7 @@ def test_no_claim_is_ended_for_its_node_while_the_cluster_cannot_be_read() -> No
 def test_what_nobody_knows_is_asked_for_ever_more_rarely_and_said() -> None:
     async def test(world: World) -> None:
         wire = refusing("azure.create", AzureError(Trouble("SomethingNew", "no idea"), 418))
-        world.launch(wire)
-        world.kube.claim_store.create(claim_body())
+        ask(world, wire)
         await asyncio.sleep(3600)
         assert 3600 / 300 <= wire.calls.count("azure.create") <= 22
         assert world.conditions()[names.LAUNCHED] == ("Unknown", "LaunchFailed")
@@ -275,8 +273,7 @@ def test_one_pool_s_429_leaves_the_others_alone() -> None:
 def test_a_claim_says_that_azure_asked_to_wait() -> None:
     async def test(world: World) -> None:
         wire = refusing("azure.create", AzureError(Trouble("TooManyRequests", "slow down"), 429, retry_after=600.0))
-        world.launch(wire)
-        world.kube.claim_store.create(claim_body())
+        ask(world, wire)
         await asyncio.sleep(60)
         assert world.conditions()[names.LAUNCHED] == ("Unknown", "Throttled")
         await asyncio.sleep(500)

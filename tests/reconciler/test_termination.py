@@ -29,6 +29,15 @@ async def until_gone(world: World, seconds: float = 7200) -> None:
     assert world.kube.node_store.items == {}
 
 
+async def stays_until_detached(world: World) -> None:
+    """The machine of a deleted claim, which volumes are attached to."""
+    world.kube.claim_store.delete("ws1")
+    await asyncio.sleep(300)
+    assert world.pools()["ws1"].state == "Succeeded"
+    world.kube.attachments = []
+    await until_gone(world, 200)
+
+
 def a_pod(world: World, name: str, node: str, **spec: Any) -> dict[str, Any]:
     pod = {
         "metadata": {"name": name, "namespace": "team-a", "uid": f"pod-{name}"},
@@ -273,11 +282,7 @@ def test_should_wait_for_volumes_of_a_living_node() -> None:
     async def test(world: World) -> None:
         node = await until_ready(world)
         world.kube.attachments = [{"metadata": {"name": "v"}, "spec": {"nodeName": node}}]
-        world.kube.claim_store.delete("ws1")
-        await asyncio.sleep(300)
-        assert world.pools()["ws1"].state == "Succeeded"
-        world.kube.attachments = []
-        await until_gone(world, 200)
+        await stays_until_detached(world)
 
     scene(test)
 
@@ -321,11 +326,7 @@ def test_should_wait_for_a_volume_that_cannot_be_read() -> None:
         node = await until_ready(world)
         a_pod(world, "agent", node, **TOLERANT, volumes=[BY_NAME])
         world.kube.attachments = [{"metadata": {"name": "a"}, "spec": {"nodeName": node, "source": {}}}]
-        world.kube.claim_store.delete("ws1")
-        await asyncio.sleep(300)
-        assert world.pools()["ws1"].state == "Succeeded"
-        world.kube.attachments = []
-        await until_gone(world, 300)
+        await stays_until_detached(world)
 
     scene(test)
 

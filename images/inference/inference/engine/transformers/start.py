@@ -72,11 +72,23 @@ def fitting(context: int, longest: int | None, wanted: int | None) -> int:
 
 
 def choose(model: Any, settings: ModelSettings, adapters: lora.Adapters) -> tuple[Rows, str]:
-    """The first way of batching that agrees with `generate`."""
+    """A way of serving that agrees with `generate`: a batch, where one does."""
     prompts = _prompts(model)
     reference = [_generated(model, prompt, adapters) for prompt in prompts]
-    if settings.mode == "serial":
-        return _serial(model, prompts[0], reference[0], adapters), "serial"
+    batch = None if settings.mode == "serial" else _batch(model, settings, prompts, reference, adapters)
+    if batch:
+        return batch, "continuous"
+    return _serial(model, prompts[0], reference[0], adapters), "serial"
+
+
+def _batch(
+    model: Any,
+    settings: ModelSettings,
+    prompts: list[list[int]],
+    reference: list[tuple[list[int], Tensor]],
+    adapters: lora.Adapters,
+) -> Dense | None:
+    """The first way of batching that agrees with `generate`; None where the model has none, and is left as it was."""
     attention.register()
     own = model.config._attn_implementation  # noqa: SLF001 -- the documented attribute
     if own == "sdpa":
@@ -88,12 +100,12 @@ def choose(model: Any, settings: ModelSettings, adapters: lora.Adapters) -> tupl
         if not reason:
             dense.limit(settings.cache_bytes or default_budget(model))
             log.info("batching with %s", way)
-            return dense, "continuous"
+            return dense
         log.info("batching with %s is not used: %s", way, reason)
     if own == "sdpa":
         model.set_attn_implementation(own)
     log.warning("requests are served one at a time: no way of batching agrees with `generate` for this model")
-    return _serial(model, prompts[0], reference[0], adapters), "serial"
+    return None
 
 
 def _serial(model: Any, prompt: list[int], reference: tuple[list[int], Tensor], adapters: lora.Adapters) -> Separate:
