@@ -15,6 +15,7 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
+    Qwen3Config,
 )
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
@@ -56,6 +57,11 @@ def llama(**more: Any) -> PreTrainedConfig:
 def qwen2(**more: Any) -> PreTrainedConfig:
     shape = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 3, "num_attention_heads": 4}
     return Qwen2Config(**(_common() | shape | {"num_key_value_heads": 2, "max_position_embeddings": 1024} | more))
+
+
+def qwen3(**more: Any) -> PreTrainedConfig:
+    shape = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 3, "num_attention_heads": 4}
+    return Qwen3Config(**(_common() | shape | {"num_key_value_heads": 2, "head_dim": 48} | more))
 
 
 def sliding(**more: Any) -> PreTrainedConfig:

@@ -2,6 +2,7 @@
 
 import random
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -64,10 +65,11 @@ def test_joins_and_leaves_at_mixed_lengths_change_nothing(model: Any) -> None:
     assert [item.owner for item in sequences] == expected
 
 
-@pytest.mark.parametrize("shape", ["llama", "sliding", "biased"])
-def test_models_of_llamas_shape_get_the_decoder_of_joined_layers(shape: str) -> None:
-    config = models.qwen2() if shape == "biased" else models.SHAPES[shape]()
-    model = models.build(config)
+@pytest.mark.parametrize(
+    "shape", [models.llama, models.sliding, models.qwen2, models.qwen3], ids=lambda it: it.__name__
+)
+def test_models_of_llamas_shape_get_a_decoder_of_our_own(shape: Callable[[], Any]) -> None:
+    model = models.build(shape())
     prompt = [7, 8, 9, 30, 31]
     expected = generated(model, prompt, 12)
     with torch.inference_mode():

@@ -18,18 +18,21 @@ from inference.engine.transformers import adapters as lora
 from inference.engine.transformers import attention
 from inference.engine.transformers.decoder import Decoder, looks_right
 from inference.engine.transformers.engine import TransformersEngine
-from inference.engine.transformers.forward import Dense, MaskKind, Rows, Separate
+from inference.engine.transformers.forward import Dense, MaskKind, Rows, Separate, adapter_arguments
 from inference.engine.transformers.grammar import Grammars
 from inference.engine.transformers.load import Loaded, load
+from inference.engine.transformers.packed import can_pack, pack, unpack
 from inference.errors import CANNOT_HEAL, StartError
 from inference.settings import ModelSettings
-from inference.threads import cache_budget
+from inference.threads import cache_budget, memory_limit
 
 log = logging.getLogger(__name__)
 
 STEPS = 8
 LONG, SHORT = 11, 5
 COARSEST = 0.25
+HEAD_SHARE = 8
+"""Which part of the container's memory a second copy of a tied head may take."""
 TOLERANCE = {torch.float32: 1e-2, torch.float16: 5e-2, torch.bfloat16: COARSEST}
 """How far logits may differ, in standard deviations of the logits: rounding is far below, a wrong mask far above."""
 
@@ -75,10 +78,26 @@ def choose(model: Any, settings: ModelSettings, adapters: lora.Adapters) -> tupl
     """A way of serving that agrees with `generate`: a batch, where one does."""
     prompts = _prompts(model)
     reference = [_generated(model, prompt, adapters) for prompt in prompts]
+    if can_pack(model):
+        _pack(model, prompts[0], reference[0][1], adapters)
     batch = None if settings.mode == "serial" else _batch(model, settings, prompts, reference, adapters)
     if batch:
         return batch, "continuous"
     return _serial(model, prompts[0], reference[0], adapters), "serial"
+
+
+def _pack(model: Any, prompt: list[int], wanted: Tensor, adapters: lora.Adapters) -> None:
+    """Pack the layers, unless the model then says something else."""
+    pack(model, memory_limit() // HEAD_SHARE)
+    ids = torch.tensor([prompt])
+    try:
+        answer = model(input_ids=ids, use_cache=False, **adapter_arguments([adapters.for_request(None)]))
+        reason = _difference([(answer.logits[0, -1:].float(), wanted)], model.dtype)
+    except Exception as error:  # noqa: BLE001 -- a model's own program may do anything with its layers
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    if reason:
+        log.info("packed layers are not used: %s", reason)
+        unpack(model)
 
 
 def _batch(
@@ -142,7 +161,7 @@ def _misread(rows: Separate, prompt: list[int], reference: tuple[list[int], Tens
 def _ways(model: Any, adapters: lora.Adapters) -> Iterator[tuple[Dense, str]]:
     """Ways of batching, the fastest first."""
     if not adapters and looks_right(model):
-        yield Dense(model, "four", Decoder(model)), "a decoder of joined layers"
+        yield Dense(model, "four", Decoder(model)), "our own decoder"
     kinds: tuple[MaskKind, ...] = ("four", "two")
     for kind in kinds:
         yield Dense(model, kind), f"a mask of {kind} dimensions"

@@ -1,0 +1,89 @@
+"""Packed layers: a model says the same, each weight is held once, and a model that they do not suit goes without."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from inference.engine.transformers.adapters import Adapters
+from inference.engine.transformers.forward import Dense
+from inference.engine.transformers.load import load
+from inference.engine.transformers.packed import Packed, can_pack, pack, unpack
+from inference.engine.transformers.start import choose
+from inference.settings import ModelSettings
+from tests import models
+from tests.test_batching import generated
+
+PROMPT = [7, 8, 9, 30, 31]
+PLENTY = 1 << 30
+
+
+def plain(model: Any) -> list[str]:
+    return [name for name, layer in model.named_modules() if type(layer) in {nn.Linear, Conv1D}]
+
+
+@pytest.fixture(params=[*models.SHAPES])
+def model(request: pytest.FixtureRequest) -> Any:
+    return models.build(models.SHAPES[request.param]())
+
+
+@torch.inference_mode()
+def test_every_linear_layer_is_packed_and_says_the_same(model: Any) -> None:
+    ids = torch.tensor([PROMPT, PROMPT[::-1]])
+    before = model(input_ids=ids).logits
+    pack(model, PLENTY)
+    assert plain(model) == []
+    torch.testing.assert_close(model(input_ids=ids).logits, before, atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_unpacked_weights_are_what_they_were(model: Any) -> None:
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    pack(model, PLENTY)
+    unpack(model)
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, before[name]) or torch.equal(weight, before[name].t()), name
+
+
+@torch.inference_mode()
+def test_a_tied_head_is_held_twice_only_where_there_is_room() -> None:
+    for spare, left in ((PLENTY, []), (1000, ["lm_head"])):
+        model = models.build(models.llama(tie_word_embeddings=True))
+        pack(model, spare)
+        assert plain(model) == left
+
+
+@torch.inference_mode()
+def test_layers_that_say_something_else_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        Packed, "forward", lambda layer, states: states.new_ones(*states.shape[:-1], layer.out_features)
+    )
+    model = models.build(models.llama())
+    expected = generated(model, PROMPT, 8)
+    rows, mode = choose(model, ModelSettings("x"), Adapters())
+    assert mode == "continuous"
+    assert isinstance(rows, Dense)
+    assert rows.decodes_itself
+    assert not any(isinstance(layer, Packed) for layer in model.modules())
+    assert generated(model, PROMPT, 8) == expected
+
+
+def test_where_there_are_no_kernels_nothing_is_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = models.build(models.llama())
+    assert can_pack(model)
+    assert not can_pack(model.to(torch.float16))
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert not can_pack(model.to(torch.float32))
+
+
+def test_no_page_of_the_weights_file_stays(tmp_path: Path) -> None:
+    """A file that somebody replaces would end the server, and would be counted as its memory beside the weights."""
+    folder = models.save(tmp_path / "model", models.llama())
+    loaded = load(ModelSettings(str(folder), dtype="float32"))
+    assert str(folder) in Path("/proc/self/maps").read_text()
+    with torch.inference_mode():
+        choose(loaded.model, ModelSettings("x"), Adapters())
+    assert str(folder) not in Path("/proc/self/maps").read_text()
