@@ -1,5 +1,6 @@
 """Packed layers: a model says the same, each weight is held once, and a model that they do not suit goes without."""
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,22 @@ def test_a_tied_head_is_held_twice_only_where_there_is_room() -> None:
         model = models.build(models.llama(tie_word_embeddings=True))
         pack(model, spare)
         assert plain(model) == left
+
+
+def test_one_layer_at_a_time_is_held_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them twice would end a server in a container that its model just fits in."""
+    model = models.build(models.llama())
+    layers = [weakref.ref(layer) for layer in model.modules() if type(layer) is nn.Linear]
+    alive = []
+    begin = Packed.__init__
+
+    def count(packed: Packed, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        alive.append(sum(layer() is not None for layer in layers))
+        begin(packed, weight, bias)
+
+    monkeypatch.setattr(Packed, "__init__", count)
+    pack(model, PLENTY)
+    assert alive == list(range(len(layers), 0, -1))
 
 
 @torch.inference_mode()

@@ -7,7 +7,6 @@ also an embedding. What is not packed is copied as well: no page of the weights'
 replaces a file ends the server.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -53,7 +52,8 @@ def pack(model: Any, spare: int) -> None:
     A head that is the embedding too is then held twice, which may take `spare` bytes.
     """
     embedding = model.get_input_embeddings().weight
-    for parent, name, layer in list(_layers(model, (nn.Linear, Conv1D))):
+    for parent, name in _places(model, (nn.Linear, Conv1D)):
+        layer = getattr(parent, name)
         if layer.weight is embedding and embedding.nbytes > spare:
             continue
         weight = layer.weight.t() if isinstance(layer, Conv1D) else layer.weight
@@ -65,20 +65,23 @@ def pack(model: Any, spare: int) -> None:
 
 def unpack(model: Any) -> None:
     """Plain linear layers again, for a model whose own program calculates something else with packed ones."""
-    for parent, name, layer in list(_layers(model, (Packed,))):
+    for parent, name in _places(model, (Packed,)):
+        layer = getattr(parent, name)
         plain = nn.Linear(layer.in_features, layer.out_features, bias=False, device="meta")
         plain.weight, plain.bias = nn.Parameter(layer.weight, requires_grad=False), layer.bias
         setattr(parent, name, plain)
 
 
-def _layers(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Iterator[tuple[nn.Module, str, Any]]:
-    """Layers of exactly these kinds, each with its parent: a kind made of one of them has a program of its own.
+def _places(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[tuple[nn.Module, str]]:
+    """Where layers of exactly these kinds are, by parent and name: a kind made of one of them has its own program.
 
-    PEFT keeps an adapter's narrow matrices in dictionaries, and looks at their weights in each pass.
+    Not the layers themselves: each must leave memory as soon as it is replaced. PEFT keeps an adapter's narrow matrices
+    in dictionaries, and looks at their weights in each pass.
     """
-    for parent in model.modules():
-        if isinstance(parent, nn.ModuleDict):
-            continue
-        for name, child in parent.named_children():
-            if type(child) in kinds:
-                yield parent, name, child
+    return [
+        (parent, name)
+        for parent in model.modules()
+        if not isinstance(parent, nn.ModuleDict)
+        for name, child in parent.named_children()
+        if type(child) in kinds
+    ]

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 ROW_STEP = 4
-LENGTH_STEP = 128
+LENGTH_STEP = 64
 
 
 @dataclass(slots=True)
