@@ -3,11 +3,13 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
 from inference.deployment import Served
 from inference.engine.protocol import Chunk, Finish, Token, Work
 from inference.metrics import Metrics
-from inference.text.detokenize import Detokenizer, StopStrings
+from inference.text.detokenize import Decode, Detokenizer, Spell, StopStrings, context
+from inference.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,22 @@ async def pieces(served: Served, order: Order, metrics: Metrics) -> AsyncGenerat
                     return
 
 
+def continued(tokenizer: Tokenizer, order: Order) -> list[int]:
+    """The end of the prompt, behind which the answer's tokens are read."""
+    return context(order.work.prompt, *reading(tokenizer, special=order.ending.special_tokens))
+
+
+def reading(tokenizer: Tokenizer, *, special: bool) -> tuple[Decode, Spell]:
+    """The tokenizer's ways to read, with or without special tokens."""
+    return partial(tokenizer.decode, special=special), partial(tokenizer.spell, special=special)
+
+
 class _Writer:
     """The state of one text."""
 
     def __init__(self, served: Served, order: Order) -> None:
-        special = order.ending.special_tokens
-        self._text = Detokenizer(lambda ids: served.tokenizer.decode(ids, special=special))
+        special, tokenizer = order.ending.special_tokens, served.tokenizer
+        self._text = Detokenizer(*reading(tokenizer, special=special), before=continued(tokenizer, order))
         self._stops = StopStrings(order.ending.stops, include=order.ending.include_stop)
         self._special = special
 

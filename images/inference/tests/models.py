@@ -1,12 +1,13 @@
 """Models that the tests make: random weights in real shapes, and one that has learned something predictable."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import (
     BloomConfig,
     GPT2Config,
@@ -21,6 +22,9 @@ from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 VOCABULARY = 512
 END = "</s>"
+BEGIN, UNKNOWN = "<s>", "<unk>"
+SPACE = "\u2581"
+"""What SentencePiece writes for a space."""
 TEMPLATE = (
     "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}"
     "{% if tools %}{% for t in tools %}{{ t.function.name }};{% endfor %}{% endif %}"
@@ -47,6 +51,30 @@ def tokenizer(folder: Path, vocabulary: int = VOCABULARY) -> PreTrainedTokenizer
     made = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token=END, chat_template=TEMPLATE)
     made.save_pretrained(folder)
     return made
+
+
+def sentencepiece(folder: Path, vocabulary: int = VOCABULARY, *, strip: bool = True) -> PreTrainedTokenizerFast:
+    """A tokenizer as SentencePiece makes them: words begin with their space, unknown characters fall back to bytes.
+
+    Llama's decoder strips the space at the beginning of a text, Gemma's does not.
+    """
+    inner = Tokenizer(models.BPE(unk_token=UNKNOWN, byte_fallback=True))
+    inner.normalizer = normalizers.Sequence([normalizers.Prepend(SPACE), normalizers.Replace(" ", SPACE)])
+    inner.pre_tokenizer = pre_tokenizers.Split(Regex(f"{SPACE}?[^{SPACE}]+|{SPACE}"), "isolated")
+    steps = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+    inner.decoder = decoders.Sequence([*steps, decoders.Strip(" ", 1, 0)] if strip else steps)
+    bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary, special_tokens=[UNKNOWN, BEGIN, END, *bytes_], show_progress=False
+    )
+    inner.train_from_iterator([" ".join(WORDS) * 20], trainer)
+    # Bytes are ordinary tokens there, whatever the trainer calls them.
+    made = json.loads(inner.to_str())
+    made["added_tokens"] = [token for token in made["added_tokens"] if token["content"] not in bytes_]
+    more = {"eos_token": END, "bos_token": BEGIN, "unk_token": UNKNOWN, "chat_template": TEMPLATE}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(made)), **more)
+    tokenizer.save_pretrained(folder)
+    return tokenizer
 
 
 def llama(**more: Any) -> PreTrainedConfig:

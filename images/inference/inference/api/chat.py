@@ -13,11 +13,12 @@ from inference.api import tools
 from inference.api.answers import Events, Whole, event
 from inference.api.completions import usage
 from inference.api.fields import check_length, check_text, refuse_unknown
+from inference.api.logprobs import ChatReport
 from inference.api.openai_wire import ChatRequest, Message, Tool
 from inference.api.sampling import ending, sampling, schema_of
 from inference.api.work import Desk
 from inference.deployment import Served
-from inference.engine.protocol import Token, Work
+from inference.engine.protocol import Work
 from inference.errors import RequestError, unsupported
 from inference.generation import Order, Piece
 
@@ -117,6 +118,7 @@ class Chat:
         self._tools = offered
         self._id = f"chatcmpl-{uuid.uuid4().hex}"
         self._created = int(time.time())
+        self._report = ChatReport(served)
         self._held: dict[int, list[Piece]] = {}
         self._words: set[int] = set()
 
@@ -139,7 +141,7 @@ class Chat:
         return {
             "index": order.index,
             "message": said,
-            "logprobs": self._logprobs(answer),
+            "logprobs": self._logprobs(order, answer),
             "finish_reason": finish,
             "stop_reason": answer.stop,
         }
@@ -189,23 +191,13 @@ class Chat:
     def _plain(self, order: Order, piece: Piece) -> list[dict[str, Any]]:
         choices = []
         if piece.text or (self._body.logprobs and piece.tokens):
-            choices.append(_delta(order, {"content": piece.text}) | {"logprobs": self._logprobs(piece)})
+            choices.append(_delta(order, {"content": piece.text}) | {"logprobs": self._logprobs(order, piece)})
         if piece.finish:
             choices.append(_delta(order, {}, piece.finish) | {"stop_reason": piece.stop})
         return choices
 
-    def _logprobs(self, piece: Piece) -> dict[str, Any] | None:
-        if not self._body.logprobs:
-            return None
-        return {"content": [self._token(token) for token in piece.tokens], "refusal": None}
-
-    def _token(self, token: Token) -> dict[str, Any]:
-        top = [self._named(other, value) for other, value in token.top]
-        return self._named(token.id, token.logprob or 0.0) | {"top_logprobs": top}
-
-    def _named(self, token: int, logprob: float) -> dict[str, Any]:
-        name = self._served.tokenizer.decode([token], special=True)
-        return {"token": name, "logprob": logprob, "bytes": list(name.encode())}
+    def _logprobs(self, order: Order, piece: Piece) -> dict[str, Any] | None:
+        return self._report.of(order, piece) if self._body.logprobs else None
 
 
 def _delta(order: Order, content: dict[str, Any], finish: str | None = None) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from fastapi import APIRouter, Response
 
 from inference.api.answers import Events, Whole, event
 from inference.api.fields import check_length, check_text, check_tokens, refuse_unknown
+from inference.api.logprobs import CompletionReport
 from inference.api.openai_wire import CompletionRequest
 from inference.api.sampling import ending, sampling, schema_of
 from inference.api.work import Desk
 from inference.deployment import Served
-from inference.engine.protocol import Token, Work
+from inference.engine.protocol import Work
 from inference.errors import RequestError, unsupported
 from inference.generation import Order, Piece
 
@@ -113,7 +114,7 @@ class Completion:
             "model": body.model or served.name,
         }
         self._silent = body.max_tokens == 0
-        self._offsets: dict[int, int] = {}
+        self._reports: dict[int, CompletionReport] = {}
 
     async def whole(self, desk: Desk, made: Sequence[Order]) -> dict[str, Any]:
         answers = await desk.answers(self._served, made)
@@ -149,26 +150,9 @@ class Completion:
     def _logprobs(self, order: Order, piece: Piece) -> dict[str, Any] | None:
         if self._body.logprobs is None:
             return None
-        tokens = (*piece.prompt, *(() if self._silent else piece.tokens))
-        names = [self._name(token.id) for token in tokens]
-        offset = self._offsets.get(order.index, 0)
-        offsets = [offset, *(offset + total for total in itertools.accumulate(map(len, names)))]
-        self._offsets[order.index] = offsets[-1]
-        return {
-            "tokens": names,
-            "token_logprobs": [token.logprob for token in tokens],
-            "top_logprobs": [self._top(token) for token in tokens],
-            "text_offset": offsets[:-1],
-        }
-
-    def _top(self, token: Token) -> dict[str, float] | None:
-        if token.logprob is None:
-            return None
-        chosen = {self._name(token.id): token.logprob}
-        return {self._name(other): value for other, value in token.top} | chosen
-
-    def _name(self, token: int) -> str:
-        return self._served.tokenizer.decode([token], special=True)
+        if order.index not in self._reports:
+            self._reports[order.index] = CompletionReport(self._served, order)
+        return self._reports[order.index].of(piece, silent=self._silent)
 
 
 def usage(made: Sequence[Order], answers: Sequence[Piece], *, silent: bool = False) -> dict[str, int]:

@@ -26,6 +26,10 @@ class EchoTokenizer:
         del special
         return bytes(token for token in ids if token < BYTES).decode(errors="replace")
 
+    def spell(self, token: int, *, special: bool = False, first: bool = False) -> bytes | None:
+        del special, first
+        return bytes([token]) if token < BYTES else b""
+
     def chat(
         self,
         messages: Sequence[Message],

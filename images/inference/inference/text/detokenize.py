@@ -1,20 +1,48 @@
 """Tokens become text while they arrive, and stop strings are found where they cross the border between two tokens."""
 
+import codecs
 from collections.abc import Callable, Sequence
 
 INCOMPLETE = "\ufffd"
+MOST_BYTES = 4
 LONGEST_CHARACTER = 6
 """After so many tokens an unfinished character is no longer waited for: the bytes are simply wrong."""
+CONTEXT = 16
+"""Tokens that are decoded again with those behind them, so that these are not taken for the beginning of a text."""
+WINDOW = 4 * CONTEXT
+"""The same at most, where tokens without text follow each other."""
+Decode = Callable[[Sequence[int]], str]
+Spell = Callable[[int], bytes | None]
+
+
+def context(prompt: Sequence[int], decode: Decode, spell: Spell) -> list[int]:
+    """The end of a prompt that an answer continues; nothing where it has no text, or ends inside a character."""
+    end = list(prompt[-CONTEXT:])
+    # It may have been cut inside a character, whose bytes can spoil all those behind them.
+    cuts = (end[cut:] for cut in range(MOST_BYTES))
+    return next((cut for cut in cuts if (text := decode(cut)) and _whole(text, cut, spell)), [])
+
+
+def _whole(text: str, tokens: Sequence[int], spell: Spell) -> bool:
+    """Whether the text does not end inside a character; a replacement character may also be meant as one."""
+    if not text.endswith(INCOMPLETE):
+        return True
+    raw = spelled(tokens, spell)
+    return raw is not None and not unfinished(raw) and raw.decode(errors="replace").endswith(text)
 
 
 class Detokenizer:
-    """Decodes a growing list of tokens; a character that several tokens share appears when it is whole."""
+    """Decodes a growing list of tokens; a character that several tokens share appears when it is whole.
 
-    def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
+    `before` is what the tokens continue. Decoders drop the space at the beginning of a text, and an answer is none.
+    """
+
+    def __init__(self, decode: Decode, spell: Spell = lambda _: None, before: Sequence[int] = ()) -> None:
         self._decode = decode
-        self._ids: list[int] = []
+        self._spell = spell
+        self._ids = list(before)
         self._start = 0
-        self._read = 0
+        self._read = len(self._ids)
 
     def push(self, ids: Sequence[int], *, last: bool = False) -> str:
         """Take more tokens and return the text that they complete."""
@@ -23,11 +51,34 @@ class Detokenizer:
             return ""
         before = self._decode(self._ids[self._start : self._read])
         text = self._decode(self._ids[self._start :])
-        pending = text.endswith(INCOMPLETE) and len(self._ids) - self._read <= LONGEST_CHARACTER
-        if (pending and not last) or len(text) < len(before):
+        if (text.endswith(INCOMPLETE) and self._pending and not last) or len(text) < len(before):
             return ""
-        self._start, self._read = self._read, len(self._ids)
+        if len(text) > len(before) or len(self._ids) - self._start > WINDOW:
+            self._start = self._read
+        self._read = len(self._ids)
         return text[len(before) :]
+
+    @property
+    def _pending(self) -> bool:
+        """Whether the rest of a character is on its way; a replacement character may also be meant as one."""
+        unread = self._ids[self._read :]
+        if len(unread) > LONGEST_CHARACTER:
+            return False
+        raw = spelled(unread, self._spell)
+        return raw is None or unfinished(raw)
+
+
+def spelled(tokens: Sequence[int], spell: Spell) -> bytes | None:
+    """The tokens' bytes, if all are known."""
+    parts = [spell(token) for token in tokens]
+    return None if None in parts else b"".join(part or b"" for part in parts)
+
+
+def unfinished(raw: bytes) -> bool:
+    """Whether the bytes end inside a character."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder.decode(raw)
+    return bool(decoder.getstate()[0])
 
 
 class StopStrings:

@@ -7,10 +7,13 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from inference.errors import RequestError, StartError, unsupported
+from inference.text.spelling import Spelling
 
 Message = Mapping[str, Any]
 NONE: Message = MappingProxyType({})
 TEMPLATE_LIMIT = 256 * 1024
+WORD = "a"
+"""A text that every tokenizer can write."""
 
 
 class Tokenizer(Protocol):
@@ -28,6 +31,9 @@ class Tokenizer(Protocol):
     def encode(self, text: str, *, special: bool = True) -> list[int]: ...
 
     def decode(self, ids: Sequence[int], *, special: bool = False) -> str: ...
+
+    def spell(self, token: int, *, special: bool = False, first: bool = False) -> bytes | None:
+        """The bytes that the token adds to a text, as its `first` or behind other text; None where nobody knows."""
 
     def chat(
         self,
@@ -48,6 +54,11 @@ class HubTokenizer:
         self._template = template or tokenizer.chat_template
         own = tokenizer.eos_token_id
         self._ends = ends or (frozenset() if own is None else frozenset({own}))
+        self._spelling = Spelling(
+            lambda ids, special: self.decode(ids, special=special),
+            tokenizer.convert_ids_to_tokens,
+            self.encode(WORD, special=False)[-1:],
+        )
 
     @property
     def end_tokens(self) -> frozenset[int]:
@@ -69,6 +80,9 @@ class HubTokenizer:
     def decode(self, ids: Sequence[int], *, special: bool = False) -> str:
         text = self.inner.decode(list(ids), skip_special_tokens=not special, clean_up_tokenization_spaces=False)
         return str(text)
+
+    def spell(self, token: int, *, special: bool = False, first: bool = False) -> bytes | None:
+        return self._spelling.of(token, special=special, first=first)
 
     def chat(
         self,
