@@ -162,12 +162,12 @@ def train_counting(folder: Path) -> Path:
     return folder
 
 
-def adapter(folder: Path, base: Path, seed: int) -> Path:
+def adapter(folder: Path, base: Path, seed: int, **more: Any) -> Path:
     """A LoRA adapter that changes what its base says."""
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_pretrained(base)
-    config = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
-    get_peft_model(model, config).save_pretrained(folder)
+    usual = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"], "init_lora_weights": False}
+    get_peft_model(model, LoraConfig(**(usual | more))).save_pretrained(folder)
     return folder

@@ -22,7 +22,7 @@ from inference.engine.transformers import adapters as lora
 from inference.engine.transformers.sampler import Sampler
 from inference.engine.transformers.scheduler import Running, Scheduler
 from inference.engine.transformers.start import choose
-from inference.errors import StartError
+from inference.errors import CANNOT_HEAL, StartError
 from inference.settings import ModelSettings
 from tests import models, servers
 from tests.test_batching import ENOUGH_DISTINCT, generated, run
@@ -155,6 +155,14 @@ def test_shapes_say_nothing_where_names_are_others_or_weights_are_packed() -> No
     ]
     assert [adapter_fit.misfits(adapter, model) for model in fitting] == [[]] * 5
     assert adapter_fit.misfits(adapter, {"layers.0.q.weight": (8, 9)})
+
+
+def test_dora_is_refused_before_a_request_meets_it(llama_folder: Path, tmp_path: Path) -> None:
+    """PEFT would complain of it in the middle of a batch."""
+    models.adapter(tmp_path / "mounted" / "dora", llama_folder, 1, use_dora=True)
+    with pytest.raises(StartError, match="made by DoRA") as caught:
+        lora.load(AutoModelForCausalLM.from_pretrained(llama_folder), find(tmp_path / "mounted", {}), "svd")
+    assert caught.value.exit_code == CANNOT_HEAL
 
 
 def test_an_adapter_of_another_base_is_refused(mounted: Path) -> None:

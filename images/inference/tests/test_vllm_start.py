@@ -140,6 +140,46 @@ def test_adapters_come_from_kaitos_folder_or_from_the_flag(llama_folder: Path, t
         read(dolly="0.5")
 
 
+REFUSED: dict[str, tuple[dict[str, Any], list[str], str]] = {
+    "dora": ({"use_dora": True}, [], "`dora` is made by DoRA"),
+    "head": ({"modules_to_save": ["lm_head"]}, [], "`head`: .*modules_to_save.*lm_head"),
+    "biased": ({"bias": "all"}, [], "`biased`: .*bias"),
+    "large": ({"r": 64}, ["--max-lora-rank", "8"], "`large`: .*rank 64 is greater than max_lora_rank 8"),
+    "uneven": ({"rank_pattern": {"q_proj": 32}}, ["--max-lora-rank", "8"], "`uneven`: .*rank 32"),
+    "huge": ({"r": 1024}, [], "rank 1024, at most 512"),
+}
+
+
+@NEEDS_VLLM
+@pytest.mark.slow
+@pytest.mark.skipif(bool(vllm_missing()), reason=vllm_missing())
+def test_adapters_that_vllm_would_refuse_are_refused_before_it_loads_the_model(
+    llama_folder: Path, tmp_path: Path
+) -> None:
+    from inference.engine.vllm.adapters import with_adapters
+    from inference.engine.vllm.start import engine_arguments
+
+    def read(folder: Path, *more: str) -> Any:
+        command = parse(["--model", str(llama_folder), "--kaito-adapters-dir", str(folder), *more])
+        arguments, modules = engine_arguments(command)
+        with_adapters(arguments, modules, command, {})
+        return arguments
+
+    for name, (more, flags, named) in REFUSED.items():
+        models.adapter(tmp_path / name / name, llama_folder, 1, **more)
+        with pytest.raises(StartError, match=named) as caught:
+            read(tmp_path / name, *flags)
+        assert caught.value.exit_code == CANNOT_HEAL
+    # All of them at once, and room for the largest rank that any layer has.
+    with pytest.raises(StartError, match="`one`: .*; `two`: "):
+        for name in ("one", "two"):
+            models.adapter(tmp_path / "both" / name, llama_folder, 1, bias="all")
+        read(tmp_path / "both")
+    assert read(tmp_path / "uneven").max_lora_rank == 32
+    models.adapter(tmp_path / "taken" / "rslora", llama_folder, 1, use_rslora=True, modules_to_save=None)
+    assert read(tmp_path / "taken").max_lora_rank == 8
+
+
 @NEEDS_VLLM
 @pytest.mark.slow
 def test_memory_is_what_is_free_on_a_gpu_and_the_containers_quarter_on_a_cpu(llama_folder: Path) -> None:
@@ -162,14 +202,25 @@ def test_memory_is_what_is_free_on_a_gpu_and_the_containers_quarter_on_a_cpu(lla
 @NEEDS_VLLM
 @pytest.mark.slow
 @pytest.mark.skipif(bool(vllm_missing()), reason=vllm_missing())
-def test_an_adapter_that_does_not_fit_ends_the_start_with_the_reason_last(llama_folder: Path, tmp_path: Path) -> None:
-    """VLLM itself would take it: the smaller matrices go into a corner of the larger ones."""
-    models.adapter(tmp_path / "mounted" / "stray", models.save(tmp_path / "other", models.llama(hidden_size=64)), 1)
+@pytest.mark.parametrize("case", ["by its shapes", "by its kind", "by vLLM alone"])
+def test_an_adapter_that_does_not_fit_ends_the_start_with_the_reason_last(
+    case: str, llama_folder: Path, bloom_folder: Path, tmp_path: Path
+) -> None:
+    """Of the first, vLLM would copy the matrices into a corner of larger ones; only the last needs the model loaded."""
+    mounted = tmp_path / "mounted" / "stray"
+    if case == "by its shapes":
+        models.adapter(mounted, models.save(tmp_path / "other", models.llama(hidden_size=64)), 1)
+    elif case == "by its kind":
+        models.adapter(mounted, llama_folder, 1, use_dora=True)
+    else:
+        models.adapter(mounted, bloom_folder, 1, target_modules=["query_key_value"])
+    named = {"by its shapes": "is 128x128 and not 64x64", "by its kind": "DoRA", "by vLLM alone": "query_key_value"}
     port = free_port()
-    more = ["--kaito-adapters-dir", str(tmp_path / "mounted"), "--port", str(port)]
+    more = ["--kaito-adapters-dir", str(mounted.parent), "--max-model-len", "512", "--port", str(port)]
     with command(["python3", *START["vllm"](str(llama_folder)), *more], port, ready=False) as server:
         assert server.process is not None
         assert server.process.wait(240) == CANNOT_HEAL
-        assert eventually(lambda: "stray" in server.lines[-1])
+        assert eventually(lambda: bool(server.log()) and "stray" in server.log()[-1]["message"])
         assert server.log()[-1]["level"] == "error"
-        assert "is 128x128 and not 64x64" in server.log()[-1]["message"]
+        assert named[case] in server.log()[-1]["message"]
+        assert not [line for line in server.lines if line.startswith("Traceback")]

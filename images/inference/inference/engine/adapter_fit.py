@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from inference.engine.adapter_folders import Adapter
+from inference.engine.adapter_folders import CONFIG, WEIGHTS, Adapter
 from inference.engine.model_folder import read_json, tensor_shapes
 from inference.errors import CANNOT_HEAL, StartError
 
@@ -22,13 +22,19 @@ SHOWN = 3
 
 def check(adapter: Adapter, model: str, shapes: Shapes) -> None:
     """Refuse an adapter that is no LoRA or does not fit; `shapes` are the tensors of the model that `model` names."""
-    config = read_json(adapter.folder / "adapter_config.json")
+    config = read_json(adapter.folder / CONFIG)
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         raise StartError(f"the adapter `{adapter.name}` is no LoRA adapter", "only LoRA can be merged and mixed")
+    if config.get("use_dora"):
+        raise StartError(
+            f"the adapter `{adapter.name}` is made by DoRA, which neither runtime can mix into a batch",
+            "merge it into its model with PEFT's `merge_and_unload`, and serve that",
+            CANNOT_HEAL,
+        )
     base = config.get("base_model_name_or_path")
     if base and Path(str(base)).name != Path(model).name:
         log.warning("adapter `%s` was made for `%s`, the model is `%s`", adapter.name, base, model)
-    wrong = misfits(tensor_shapes(adapter.folder / "adapter_model.safetensors"), shapes)
+    wrong = misfits(tensor_shapes(adapter.folder / WEIGHTS), shapes)
     if wrong:
         more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         raise StartError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from inference.errors import CANNOT_HEAL, StartError
 
 DEFAULT_STRENGTH = 1.0
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +32,13 @@ def find(folder: Path, environ: Mapping[str, str]) -> list[Adapter]:
 
 def checked(folder: Path) -> Path:
     """The folder, if it holds an adapter that can be read safely."""
-    if not (folder / "adapter_config.json").is_file():
+    if not (folder / CONFIG).is_file():
         raise StartError(
-            f"the adapter folder `{folder}` has no `adapter_config.json`", "mount an adapter, or nothing", CANNOT_HEAL
+            f"the adapter folder `{folder}` has no `{CONFIG}`", "mount an adapter, or nothing", CANNOT_HEAL
         )
-    if not (folder / "adapter_model.safetensors").is_file():
+    if not (folder / WEIGHTS).is_file():
         raise StartError(
-            f"the adapter folder `{folder}` has no `adapter_model.safetensors`",
+            f"the adapter folder `{folder}` has no `{WEIGHTS}`",
             "pickled weights are not read",
             CANNOT_HEAL,
         )

@@ -5,15 +5,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vllm.config.lora import LoRAConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.lora.peft_helper import PEFTHelper
 from vllm.lora.request import LoRARequest
+from vllm.lora.utils import is_base_embedding_weights, parse_fine_tuned_lora_name
 from vllm.platforms import current_platform
 
 from inference.engine import adapter_fit
-from inference.engine.adapter_folders import DEFAULT_STRENGTH, Adapter, checked, find
-from inference.engine.model_folder import model_shapes, read_json
+from inference.engine.adapter_folders import CONFIG, DEFAULT_STRENGTH, WEIGHTS, Adapter, checked, find
+from inference.engine.model_folder import model_shapes, read_json, tensor_shapes
 from inference.engine.vllm.flags import VllmCommand
-from inference.errors import StartError
+from inference.errors import CANNOT_HEAL, StartError
 
 log = logging.getLogger(__name__)
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -36,6 +39,7 @@ def with_adapters(
         arguments.max_loras = _slots(len(adapters), arguments.max_loras)
         # Those that are not in the batch wait in the host's memory, and are not read again.
         arguments.max_cpu_loras = arguments.max_cpu_loras or max(len(adapters), arguments.max_loras)
+        _check_accepted(adapters, arguments.max_lora_rank)
     return {
         adapter.name: LoRARequest(adapter.name, number, str(adapter.folder))
         for number, adapter in enumerate(adapters, 1)
@@ -89,12 +93,41 @@ def _rank(adapters: Sequence[Adapter]) -> int:
     largest = max(_rank_of(adapter.folder) for adapter in adapters)
     fitting = [rank for rank in RANKS if rank >= largest]
     if not fitting:
-        raise StartError(f"an adapter has the rank {largest}, at most {RANKS[-1]} are possible", "merge it instead")
+        raise StartError(
+            f"an adapter has the rank {largest}, at most {RANKS[-1]} are possible", "merge it instead", CANNOT_HEAL
+        )
     return fitting[0]
 
 
 def _rank_of(folder: Path) -> int:
-    rank = read_json(folder / "adapter_config.json").get("r")
-    if not isinstance(rank, int):
-        raise StartError(f"the adapter folder `{folder}` does not say its rank", "mount a LoRA adapter")
-    return rank
+    """The largest rank of any of its layers."""
+    config = read_json(folder / CONFIG)
+    others = config.get("rank_pattern")
+    ranks = [config.get("r"), *(others.values() if isinstance(others, dict) else ())]
+    if not all(isinstance(rank, int) for rank in ranks):
+        raise StartError(f"the adapter folder `{folder}` does not say its rank", "mount a LoRA adapter", CANNOT_HEAL)
+    return max(ranks)
+
+
+def _check_accepted(adapters: Sequence[Adapter], rank: int) -> None:
+    """Ask vLLM's own reader now: it would refuse only after the model is loaded."""
+    refused = {adapter.name: reason for adapter in adapters if (reason := _refusal(adapter.folder, rank))}
+    if refused:
+        reasons = "; ".join(f"`{name}`: {reason}" for name, reason in refused.items())
+        raise StartError(
+            f"vLLM does not take {'the adapter' if len(refused) == 1 else 'the adapters'} {reasons}",
+            "the transformers runtime may, or merge it into its model",
+            CANNOT_HEAL,
+        )
+
+
+def _refusal(folder: Path, rank: int) -> str:
+    """What vLLM has against an adapter; empty where nothing."""
+    try:
+        PEFTHelper.from_local_dir(str(folder), None).validate_legal(LoRAConfig(max_lora_rank=rank))
+        for tensor in tensor_shapes(folder / WEIGHTS):
+            if not is_base_embedding_weights(tensor):
+                parse_fine_tuned_lora_name(tensor)
+    except (ValueError, TypeError) as error:
+        return " ".join(str(error).split()).rstrip(".")
+    return ""
