@@ -19,6 +19,8 @@ def load(command: VllmCommand, environ: Mapping[str, str]) -> Served:
     """Start vLLM in a thread: importing it alone takes many seconds, and probes are answered meanwhile."""
     os.environ["VLLM_CONFIGURE_LOGGING"] = "0"
     os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+    # Python's tracker of shared memory outlives this process: over what a killed one left, it would have the last word.
+    sys.warnoptions.append("ignore:resource_tracker:UserWarning")
     from inference.engine.vllm.start import start
 
     return start(command, environ)

@@ -163,10 +163,25 @@ def test_vllm_mixes_adapters_keeps_a_deadline_and_ends_with_its_process(folder: 
         assert DEADLINE <= time.monotonic() - began < DEADLINE + 2
         assert eventually(lambda: running(server) == 0, 1)
 
-        assert server.process is not None
-        below = psutil.Process(server.process.pid).children(recursive=True)
-        core = next(process for process in below if "EngineCore" in " ".join(process.cmdline()))
-        seen = death(server, core.kill, KAITO)
-        check(seen, server, "vLLM")
-        assert seen.code == TRY_AGAIN
-        assert eventually(lambda: not [process for process in below if process.is_running()], END_SECONDS)
+        ends_with("EngineCore", server)
+
+
+@pytest.mark.skipif(bool(vllm_missing()), reason=vllm_missing())
+def test_vllm_ends_with_a_worker_that_is_killed(folder: Path) -> None:
+    """The model runs in a process below the engine's: on a CPU in one, with tensor parallelism in several."""
+    port = free_port()
+    more = ["--max-model-len", str(CONTEXT), "--distributed-executor-backend", "mp", "--port", str(port)]
+    with command(["python3", *START["vllm"](str(folder)), *more], port) as server:
+        ends_with("Worker", server)
+
+
+def ends_with(name: str, server: Running) -> None:
+    """Kill one of vLLM's processes: none of them is left, and the reason is the last line of all."""
+    assert server.process is not None
+    below = psutil.Process(server.process.pid).children(recursive=True)
+    victim = next(process for process in below if f"VLLM::{name}" in " ".join(process.cmdline()))
+    seen = death(server, victim.kill, KAITO)
+    check(seen, server, "vLLM")
+    assert seen.code == TRY_AGAIN
+    assert eventually(lambda: not [process for process in below if process.is_running()], END_SECONDS)
+    assert eventually(lambda: "the engine died" in [line for line in server.lines if line.strip()][-1])
