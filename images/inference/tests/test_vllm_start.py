@@ -2,7 +2,9 @@
 
 import importlib.util
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -138,6 +140,92 @@ def test_adapters_come_from_kaitos_folder_or_from_the_flag(llama_folder: Path, t
         read("--lora-modules", f"a={dolly}", f"a={dolly}")
     with pytest.raises(StartError, match="strength"):
         read(dolly="0.5")
+
+
+GIB = 1 << 30
+
+
+class Driver:
+    """NVML's few functions over GPUs that are numbers; a GPU of no bytes is one that the driver does not tell of."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, gpus: Mapping[str, tuple[float, float]], *, missing: bool = False) -> None:
+        self._gpus = gpus
+        self._missing = missing
+        self.open = 0
+
+    def nvmlInit(self) -> None:  # noqa: N802 -- NVML's own names
+        if self._missing:
+            raise self.NVMLError("NVML Shared Library Not Found")
+        self.open += 1
+
+    def nvmlShutdown(self) -> None:  # noqa: N802
+        self.open -= 1
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        return len(self._gpus)
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> str:  # noqa: N802
+        if index >= len(self._gpus):
+            raise self.NVMLError("Invalid Argument")
+        return [*self._gpus][index]
+
+    def nvmlDeviceGetHandleByUUID(self, name: str) -> str:  # noqa: N802
+        if name not in self._gpus:
+            raise self.NVMLError("Not Found")
+        return name
+
+    def nvmlDeviceGetMemoryInfo(self, handle: str) -> Any:  # noqa: N802
+        free, total = self._gpus[handle]
+        if not total:
+            raise self.NVMLError("Not Supported")
+        return SimpleNamespace(free=int(free * GIB), total=int(total * GIB))
+
+
+ONE = {"GPU-a": (80.0, 80.0)}
+THREE = {"GPU-a": (79.0, 80.0), "GPU-b": (1.0, 80.0), "GPU-c": (40.0, 80.0)}
+MIXED = {"GPU-a": (79.0, 80.0), "GPU-b": (0.0, 0.0)}
+SHARES: list[tuple[Driver, str, float]] = [
+    (Driver(ONE), "", 0.95),
+    (Driver({"GPU-a": (15.5, 16.0)}), "", 0.93),
+    (Driver({"GPU-a": (8.0, 16.0)}), "", 0.46),
+    (Driver({"GPU-a": (0.1, 16.0)}), "", 0.01),
+    (Driver(THREE), "", 0.01),
+    (Driver(THREE), "0,2", 0.49),
+    (Driver(THREE), "GPU-c", 0.49),
+    (Driver(THREE), " GPU-a , 2 ", 0.49),
+    (Driver(THREE), "7", 0.84),
+    (Driver(THREE), "-1", 0.84),
+    (Driver(MIXED), "", 0.84),
+    (Driver(MIXED), "0", 0.95),
+    (Driver({}), "", 0.84),
+    (Driver(ONE, missing=True), "", 0.84),
+]
+"""KAITO's rule by hand: free less 600 MiB, in whole hundredths of all, at most 0.95; 0.84 where nobody knows."""
+
+
+@NEEDS_VLLM
+@pytest.mark.slow
+@pytest.mark.parametrize(("driver", "visible", "expected"), SHARES)
+def test_on_a_gpu_vllm_takes_what_is_free_less_kaitos_reserve(
+    driver: Driver, visible: str, expected: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from inference.engine.vllm import memory
+
+    monkeypatch.setattr(memory, "import_pynvml", lambda: driver)
+    monkeypatch.setattr(memory.current_platform, "is_cpu", lambda: False)
+    arguments: Any = SimpleNamespace(gpu_memory_utilization=None, kv_cache_memory_bytes=None)
+    memory.with_memory(arguments, {"CUDA_VISIBLE_DEVICES": visible})
+    assert (arguments.gpu_memory_utilization, arguments.kv_cache_memory_bytes) == (expected, None)
+    assert driver.open == 0
+    unknown = expected == memory.FALLBACK_SHARE and driver.nvmlDeviceGetCount() > 0
+    assert ("does not tell" in caplog.text) is unknown
+    # What was said stays, as the 0.84 that KAITO's operator passes.
+    arguments = SimpleNamespace(gpu_memory_utilization=0.3, kv_cache_memory_bytes=None)
+    memory.with_memory(arguments, {})
+    assert arguments.gpu_memory_utilization == 0.3
 
 
 REFUSED: dict[str, tuple[dict[str, Any], list[str], str]] = {

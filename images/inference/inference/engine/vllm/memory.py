@@ -8,8 +8,9 @@ values get what the transformers engine gives them.
 import logging
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import starmap
+from typing import Any
 
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.platforms import current_platform
@@ -34,7 +35,8 @@ def with_memory(arguments: AsyncEngineArgs, environ: Mapping[str, str] = os.envi
         if arguments.kv_cache_memory_bytes is None and not environ.get("VLLM_CPU_KVCACHE_SPACE"):
             arguments.kv_cache_memory_bytes = cache_budget()
     else:
-        arguments.gpu_memory_utilization = min(starmap(share, _devices()), default=FALLBACK_SHARE)
+        devices = _devices(environ.get("CUDA_VISIBLE_DEVICES", ""))
+        arguments.gpu_memory_utilization = min(starmap(share, devices), default=FALLBACK_SHARE)
     log.info(
         "memory: %s bytes for keys and values, a share of %s for everything",
         arguments.kv_cache_memory_bytes or "the rest",
@@ -47,14 +49,26 @@ def share(free: int, total: int) -> float:
     return max(0.01, min(LARGEST_SHARE, math.floor((free - RESERVE) * 100 / total) / 100))
 
 
-def _devices() -> Iterator[tuple[int, int]]:
-    """Free and total bytes of each GPU of the container, by NVML: torch would take memory of each to find out."""
+def _devices(visible: str) -> list[tuple[int, int]]:
+    """Free and total bytes of each GPU that vLLM may take, by NVML: torch would take memory of each to find out.
+
+    NVML itself knows nothing of `CUDA_VISIBLE_DEVICES`; a GPU that is not named there may well be full.
+    """
     nvml = import_pynvml()
     try:
         nvml.nvmlInit()
-        for index in range(nvml.nvmlDeviceGetCount()):
-            memory = nvml.nvmlDeviceGetMemoryInfo(nvml.nvmlDeviceGetHandleByIndex(index))
-            yield memory.free, memory.total
-        nvml.nvmlShutdown()
+        try:
+            names = [name.strip() for name in visible.split(",") if name.strip()]
+            handles = [_handle(nvml, name) for name in names or map(str, range(nvml.nvmlDeviceGetCount()))]
+            found = [nvml.nvmlDeviceGetMemoryInfo(handle) for handle in handles]
+        finally:
+            nvml.nvmlShutdown()
     except nvml.NVMLError as error:
         log.warning("the GPU's driver does not tell its memory: %s", error)
+        return []
+    return [(memory.free, memory.total) for memory in found]
+
+
+def _handle(nvml: Any, name: str) -> Any:
+    """A GPU by its number or its UUID, as `CUDA_VISIBLE_DEVICES` names them."""
+    return nvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdecimal() else nvml.nvmlDeviceGetHandleByUUID(name)
