@@ -21,11 +21,27 @@ from inference.settings import Pipeline
 DEFAULTS: dict[str, Any] = {"max_length": 200, "do_sample": True, "top_k": 10}
 NEUTRAL: dict[str, Any] = {
     "num_beams": 1,
-    "early_stopping": False,
-    "use_cache": True,
-    "return_dict_in_generate": False,
+    "num_beam_groups": 1,
     "num_return_sequences": 1,
+    "early_stopping": False,
+    "length_penalty": 1.0,
+    "diversity_penalty": 0.0,
+    "no_repeat_ngram_size": 0,
+    "encoder_no_repeat_ngram_size": 0,
+    "encoder_repetition_penalty": 1.0,
+    "guidance_scale": 1.0,
+    "epsilon_cutoff": 0.0,
+    "eta_cutoff": 0.0,
     "typical_p": 1.0,
+    "remove_invalid_values": False,
+    "renormalize_logits": False,
+    "use_cache": True,
+    "low_memory": False,
+    "return_dict_in_generate": False,
+    "output_attentions": False,
+    "output_hidden_states": False,
+    "output_logits": False,
+    "output_scores": False,
 }
 """Arguments of `generate` whose usual value changes nothing."""
 DIRECT = frozenset(
@@ -83,8 +99,7 @@ def router(desk: Desk, pipeline: Pipeline) -> APIRouter:
 
         async def work() -> dict[str, str]:
             answer = (await desk.answers(served, [made]))[0]
-            text = shown + answer.text
-            return {"Result": _cleaned(text) if body.clean_up_tokenization_spaces else text}
+            return {"Result": shown + (_cleaned(answer.text) if body.clean_up_tokenization_spaces else answer.text)}
 
         return Whole(desk, 1, work)
 
@@ -156,6 +171,7 @@ def _sampling(served: Served, settings: Mapping[str, Any], wanted: int, prompt: 
     sampled = _flag(settings, "do_sample")
     other = {key: value for key, value in settings.items() if key not in DIRECT and NEUTRAL.get(key, _UNSET) != value}
     _refuse_unsupported(served, settings, other)
+    _padding(served, settings)
     fewest = max(
         _number(settings, "min_new_tokens", 0, 2**31, 0), _number(settings, "min_length", 0, 2**31, 0) - prompt
     )
@@ -194,6 +210,14 @@ def _ends(served: Served, settings: Mapping[str, Any]) -> frozenset[int]:
     return frozenset(ends)
 
 
+def _padding(served: Served, settings: Mapping[str, Any]) -> None:
+    """A prompt by itself has nothing to be padded with, but what is no token is a mistake."""
+    given = settings.get("pad_token_id", 0)
+    if not isinstance(given, int) or isinstance(given, bool):
+        raise RequestError("`pad_token_id` is a token", "generate_kwargs.pad_token_id")
+    check_tokens([given], served.tokenizer.vocabulary, "generate_kwargs.pad_token_id")
+
+
 def _flag(settings: Mapping[str, Any], name: str) -> bool:
     value = settings[name]
     if not isinstance(value, bool):
@@ -219,6 +243,6 @@ def _real(settings: Mapping[str, Any], name: str, otherwise: float, lowest: floa
 
 def _cleaned(text: str) -> str:
     """The spaces before punctuation that old tokenizers leave, taken out."""
-    for sign in (".", "?", "!", ",", "n't", "'m", "'s", "'ve", "'re"):
-        text = text.replace(f" {sign}", sign)
+    for before in (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're"):
+        text = text.replace(before, before.strip())
     return text

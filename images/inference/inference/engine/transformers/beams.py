@@ -16,10 +16,35 @@ from inference.errors import RequestError
 
 Emit = Callable[[Chunk], None]
 MOST_BEAMS = 16
-BEAMS = frozenset({"num_beams", "num_beam_groups"})
-REFUSED = frozenset({"num_return_sequences", "return_dict_in_generate", "cache_implementation", "cache_config",
-                     "compile_config", "max_time", "stop_strings", "transformers_version"})  # fmt: skip
-"""Arguments that change the shape of what `generate` returns, or how the process uses memory and compilers."""
+HONOURED = frozenset(
+    [
+        "bad_words_ids",
+        "begin_suppress_tokens",
+        "early_stopping",
+        "encoder_no_repeat_ngram_size",
+        "encoder_repetition_penalty",
+        "epsilon_cutoff",
+        "eta_cutoff",
+        "exponential_decay_length_penalty",
+        "forced_eos_token_id",
+        "guidance_scale",
+        "length_penalty",
+        "no_repeat_ngram_size",
+        "num_beams",
+        "remove_invalid_values",
+        "renormalize_logits",
+        "sequence_bias",
+        "suppress_tokens",
+        "top_h",
+        "use_cache",
+        "watermarking_config",
+    ]
+)
+"""What `generate` does with the answer of a decoder-only model.
+
+All others of its arguments change the shape of what it returns, how it uses memory and compilers, or how it calculates
+the same; belong to encoders and to assistants; or have moved into code that it would fetch from the Hub.
+"""
 
 
 class Cancelled(StoppingCriteria):
@@ -64,6 +89,14 @@ def _finish(token: int, made: int, sampling: Sampling) -> Finish | None:
     return "length" if made >= sampling.max_tokens else None
 
 
+def unadorn(model: Any) -> None:
+    """Take the makers' recommendations off the model.
+
+    `generate` would fill in whatever a request leaves open, while the batch knows only what the front has decided.
+    """
+    model.generation_config = GenerationConfig(pad_token_id=model.generation_config.pad_token_id)
+
+
 def run(model: Any, work: Work, adapter: str | None, cancelled: threading.Event, emit: Emit) -> None:
     """Generate one answer; whatever goes wrong over a client's own arguments is the client's mistake, and only that."""
     try:
@@ -76,10 +109,13 @@ def run(model: Any, work: Work, adapter: str | None, cancelled: threading.Event,
 
 
 def _run(model: Any, work: Work, adapter: str | None, cancelled: threading.Event, emit: Emit) -> None:
-    config = generation_config(work.sampling, model.generation_config)
+    config = generation_config(work.sampling, model.generation_config.pad_token_id)
     beams = (config.num_beams or 1) > 1
     ids = torch.tensor([list(work.prompt)], device=model.device)
-    if work.sampling.seed is not None:
+    # The batch draws from generators of its own, so that this one is only ours.
+    if work.sampling.seed is None:
+        torch.seed()
+    else:
         torch.manual_seed(work.sampling.seed % 2**63)
     with torch.inference_mode():
         answer = model.generate(
@@ -101,7 +137,7 @@ def _emit_whole(tokens: list[int], sampling: Sampling, emit: Emit) -> None:
     emit(Chunk(tuple(Token(token) for token in tokens), "stop" if ends else "length"))
 
 
-def generation_config(sampling: Sampling, own: Any) -> GenerationConfig:
+def generation_config(sampling: Sampling, padding: int | None) -> GenerationConfig:
     """Our settings in `generate`'s words, and the client's further ones over them."""
     ends = sorted(sampling.stop_tokens)
     settings: dict[str, Any] = {
@@ -110,24 +146,24 @@ def generation_config(sampling: Sampling, own: Any) -> GenerationConfig:
         "do_sample": not sampling.greedy,
         "repetition_penalty": sampling.repetition_penalty,
         "eos_token_id": ends or None,
-        "pad_token_id": own.pad_token_id if own.pad_token_id is not None else (ends[0] if ends else 0),
+        "pad_token_id": padding if padding is not None else (ends[0] if ends else 0),
     }
     if not sampling.greedy:
         settings |= {
             "temperature": sampling.temperature,
             "top_k": sampling.top_k,
             "top_p": sampling.top_p,
+            "min_p": sampling.min_p or None,
             "typical_p": sampling.typical_p,
         }
     return GenerationConfig(**settings, **_known(sampling.other))
 
 
 def _known(arguments: Mapping[str, object]) -> dict[str, object]:
-    """Refuse by name what is no argument of `generate`, or what one answer cannot show."""
-    fields = GenerationConfig().to_dict()
+    """Refuse by name what is no argument of `generate`, or what would do nothing for this one answer."""
     for name, value in arguments.items():
-        if name not in fields or name in REFUSED or name.startswith("output_"):
+        if name not in HONOURED:
             raise RequestError(f"`{name}` is no argument of `generate` that is taken here", f"generate_kwargs.{name}")
-        if name in BEAMS and not (isinstance(value, int) and 1 <= value <= MOST_BEAMS):
+        if name == "num_beams" and not (isinstance(value, int) and 1 <= value <= MOST_BEAMS):
             raise RequestError(f"`{name}` is a whole number from 1 to {MOST_BEAMS}", f"generate_kwargs.{name}")
     return dict(arguments)

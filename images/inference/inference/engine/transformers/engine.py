@@ -57,6 +57,7 @@ class TransformersEngine:
         self.capabilities = capabilities
         self.failure: str | None = None
         self._model = model
+        beams.unadorn(model)
         self._vocabulary = int(model.get_input_embeddings().weight.shape[0])
         self._grammars = grammars
         self._adapters = adapters

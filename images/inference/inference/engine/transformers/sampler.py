@@ -1,10 +1,12 @@
 """Which token comes next: `generate`'s rules and OpenAI's, for one sequence at a time.
 
-Every sequence has its own generator, so that a seed gives the same answer whatever else is in the batch.
+Every sequence with a seed has its own generator, so that it gives the same answer whatever else is in the batch. All
+others share one that nobody can set: torch's own belongs to `generate`, whose seed would tell the numbers of others.
 """
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -14,6 +16,13 @@ from inference.engine.transformers.grammar import Grammar
 from inference.errors import RequestError
 
 NOTHING = -math.inf
+
+
+@cache
+def _dice(device: torch.device) -> torch.Generator:
+    made = torch.Generator(device)
+    made.seed()
+    return made
 
 
 class Sampler:
@@ -52,7 +61,10 @@ class Sampler:
         return self._report(token, logits)
 
     def _bend(self, logits: Tensor) -> Tensor:
+        """In vLLM's order: a bias is penalized with the token that it is for."""
         wanted = self.sampling
+        for token, bias in wanted.logit_bias.items():
+            logits[token] += bias
         if wanted.repetition_penalty != 1:
             seen = torch.tensor(sorted({*self._prompt, *self._chosen}), device=logits.device)
             score = logits[seen]
@@ -60,8 +72,6 @@ class Sampler:
         if (wanted.presence_penalty or wanted.frequency_penalty) and self._chosen:
             seen, counts = torch.tensor(self._chosen, device=logits.device).unique(return_counts=True)
             logits[seen] -= wanted.presence_penalty + wanted.frequency_penalty * counts
-        for token, bias in wanted.logit_bias.items():
-            logits[token] += bias
         over = self.grammar is not None and self.grammar.over
         if len(self._chosen) < wanted.min_tokens and wanted.stop_tokens and not over:
             logits[[token for token in wanted.stop_tokens if token < len(logits)]] = NOTHING
@@ -79,19 +89,20 @@ class Sampler:
         probabilities = self._narrow(probabilities)
         if self._generator is not None:
             probabilities = probabilities.cpu()
-        place = torch.multinomial(probabilities, 1, generator=self._generator)
+        dice = self._generator or _dice(probabilities.device)
+        place = torch.multinomial(probabilities, 1, generator=dice)
         return int(place) if tokens is None else int(tokens[place.to(tokens.device)])
 
     def _narrow(self, probabilities: Tensor) -> Tensor:
-        """Nucleus, typical and minimal probability; `probabilities` fall where one of the first two is asked for."""
+        """Nucleus, minimal and typical probability, in `generate`'s order; they fall where the first is asked for."""
         wanted = self.sampling
         if wanted.top_p < 1:
             before = probabilities.cumsum(-1) - probabilities
             probabilities = probabilities.where(before < max(wanted.top_p, 1e-9), 0.0)
-        if wanted.typical_p < 1:
-            probabilities = _typical(probabilities / probabilities.sum(), wanted.typical_p)
         if wanted.min_p > 0:
             probabilities = probabilities.where(probabilities >= wanted.min_p * probabilities.max(), 0.0)
+        if wanted.typical_p < 1:
+            probabilities = _typical(probabilities / probabilities.sum(), wanted.typical_p)
         return probabilities
 
     def _report(self, token: int, logits: Tensor) -> Token:
