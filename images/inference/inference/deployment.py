@@ -50,7 +50,7 @@ class Served:
 
     def adapter(self, asked: str | None) -> str | None:
         """The adapter that a request's `model` names; None for the model itself."""
-        if asked is None or asked in self.names:
+        if not asked or asked in self.names:
             return None
         if asked in self.engine.capabilities.adapters:
             return asked

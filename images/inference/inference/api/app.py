@@ -10,17 +10,18 @@ from starlette.types import ASGIApp
 
 from inference.api import chat, completions, kaito, probes
 from inference.api.answers import as_request_error, error_response
-from inference.api.middleware import BodyLimit, Keys, RequestLog
+from inference.api.middleware import BodyLimit, Keys, RequestLog, Spelling
 from inference.api.work import Desk
 from inference.errors import RequestError
 
 log = logging.getLogger(__name__)
+NOT_FOUND = 404
 VALIDATION = 422
 
 
 def build(desk: Desk) -> ASGIApp:
     """Everything that a client can reach; what is not here does not exist."""
-    app = FastAPI(title="kaitops inference", version="0.1.0", docs_url=None, redoc_url=None)
+    app = FastAPI(title="kaitops inference", version="0.1.0", docs_url=None, redoc_url=None, redirect_slashes=False)
     app.include_router(kaito.router(desk, desk.front.pipeline))
     app.include_router(chat.router(desk))
     app.include_router(completions.router(desk))
@@ -32,7 +33,7 @@ def build(desk: Desk) -> ASGIApp:
     wrapped: ASGIApp = BodyLimit(app, desk.limits.body_bytes)
     if desk.front.api_key_file:
         wrapped = Keys(wrapped, desk.front.api_key_file)
-    return RequestLog(wrapped)
+    return RequestLog(Spelling(wrapped))
 
 
 async def _on_request_error(request: Request, error: Exception) -> Response:
@@ -56,8 +57,10 @@ def _field(location: tuple[Any, ...]) -> str | None:
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    detail = str(error.detail) if isinstance(error, HTTPException) else "internal error"
-    response = error_response(RequestError(detail.lower(), status=status), request.url.path)
+    detail = str(error.detail).lower() if isinstance(error, HTTPException) else "internal error"
+    if status == NOT_FOUND:
+        detail = f"there is no `{request.url.path[:100]}` here; `/openapi.json` lists what there is"
+    response = error_response(RequestError(detail, status=status), request.url.path)
     for name, value in (getattr(error, "headers", None) or {}).items():
         response.headers[name] = value
     return response

@@ -11,11 +11,11 @@ from fastapi import APIRouter, Response
 
 from inference.api import tools
 from inference.api.answers import Events, Whole, event
-from inference.api.completions import usage
 from inference.api.fields import check_length, check_text, refuse_unknown
 from inference.api.logprobs import ChatReport
 from inference.api.openai_wire import ChatRequest, Message, Tool
 from inference.api.sampling import ending, sampling, schema_of
+from inference.api.usage import Tally, counted, usage
 from inference.api.work import Desk
 from inference.deployment import Served
 from inference.engine.protocol import Work
@@ -66,8 +66,10 @@ def orders(served: Served, body: ChatRequest, offered: Sequence[Tool], desk: Des
 
 
 def _refuse(body: ChatRequest) -> None:
+    for item in body.messages:
+        _text(item)
     refuse_unknown(body)
-    if body.top_logprobs is not None and not body.logprobs:
+    if body.top_logprobs and not body.logprobs:
         raise RequestError("`top_logprobs` needs `logprobs`", "top_logprobs")
     if body.stream_options and not body.stream:
         raise RequestError("`stream_options` needs `stream`", "stream_options")
@@ -98,7 +100,7 @@ def _text(item: Message) -> str:
         return item.content or ""
     for part in item.content:
         if part.type not in ("text", "refusal") or (part.type == "text" and part.text is None):
-            raise unsupported("messages", f"holds a part of type `{part.type}`; only text is understood, and")
+            raise unsupported("messages", f"holds a part of type `{part.type}`, but only text is understood")
     return "".join(part.text or "" for part in item.content)
 
 
@@ -129,7 +131,7 @@ class Chat:
     async def whole(self, desk: Desk, made: Sequence[Order]) -> dict[str, Any]:
         answers = await desk.answers(self._served, made)
         choices = [self._choice(order, answer) for order, answer in zip(made, answers, strict=True)]
-        return self._frame("chat.completion") | {"choices": choices, "usage": usage(made, answers)}
+        return self._frame("chat.completion") | {"choices": choices, "usage": usage(made, counted(answers))}
 
     def _choice(self, order: Order, answer: Piece) -> dict[str, Any]:
         said: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
@@ -153,20 +155,19 @@ class Chat:
         return rest, calls[:1] if self._body.parallel_tool_calls is False else calls
 
     async def events(self, desk: Desk, made: Sequence[Order]) -> AsyncGenerator[bytes, None]:
-        options = self._body.stream_options
-        with_usage = bool(options and options.include_usage)
-        frame = self._frame("chat.completion.chunk") | ({"usage": None} if with_usage else {})
-        seen: list[Piece] = []
+        tally = Tally(self._body.stream_options, made)
+        frame = self._frame("chat.completion.chunk")
         begun: set[int] = set()
         async for order, piece in desk.stream(self._served, made):
-            seen.append(piece)
             if order.index not in begun:
                 begun.add(order.index)
-                yield event(frame | {"choices": [_delta(order, {"role": "assistant", "content": ""})]})
+                role = _delta(order, {"role": "assistant", "content": ""})
+                yield event(frame | {"choices": [role]} | tally.beside())
+            tally.count(piece)
             for choice in self._deltas(order, piece):
-                yield event(frame | {"choices": [choice]})
-        if with_usage:
-            yield event(frame | {"choices": [], "usage": usage(made, seen)})
+                yield event(frame | {"choices": [choice]} | tally.beside())
+        for last in tally.last():
+            yield event(frame | last)
         yield event("[DONE]")
 
     def _deltas(self, order: Order, piece: Piece) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from inference.api.fields import check_length, check_text, check_tokens, refuse_
 from inference.api.logprobs import CompletionReport
 from inference.api.openai_wire import CompletionRequest
 from inference.api.sampling import ending, sampling, schema_of
+from inference.api.usage import Tally, counted, usage
 from inference.api.work import Desk
 from inference.deployment import Served
 from inference.engine.protocol import Work
@@ -44,7 +45,7 @@ def orders(served: Served, body: CompletionRequest, desk: Desk) -> list[Order]:
     if body.echo and body.logprobs is not None and "prompt_logprobs" in served.engine.capabilities.unsupported:
         raise unsupported("echo", f"with `logprobs` is not supported by `{served.engine.capabilities.engine}` here")
     adapter = served.adapter(body.model)
-    prompts = _prompts(served, body.prompt)
+    prompts = _prompts(served, body.prompt, special=body.add_special_tokens is not False)
     count = body.n or 1
     if len(prompts) > desk.limits.prompts:
         raise RequestError(f"{len(prompts)} prompts in one request, at most {desk.limits.prompts} are taken", "prompt")
@@ -81,11 +82,13 @@ def _refuse(body: CompletionRequest) -> None:
         raise unsupported("echo", "with `logprobs` is not supported in a stream")
 
 
-def _prompts(served: Served, prompt: str | list[str] | list[int] | list[list[int]]) -> list[list[int]]:
+def _prompts(
+    served: Served, prompt: str | list[str] | list[int] | list[list[int]], *, special: bool
+) -> list[list[int]]:
     tokenizer = served.tokenizer
     if isinstance(prompt, str):
         check_text([prompt], "prompt")
-        return [tokenizer.encode(prompt)]
+        return [tokenizer.encode(prompt, special=special)]
     if not prompt:
         raise RequestError("`prompt` is an empty list", "prompt")
     if isinstance(prompt[0], int):
@@ -94,7 +97,7 @@ def _prompts(served: Served, prompt: str | list[str] | list[int] | list[list[int
     for item in prompt:
         if isinstance(item, str):
             check_text([item], "prompt")
-            found.append(tokenizer.encode(item))
+            found.append(tokenizer.encode(item, special=special))
         elif isinstance(item, list):
             check_tokens(item, tokenizer.vocabulary, "prompt")
             found.append(list(item))
@@ -120,20 +123,19 @@ class Completion:
         answers = await desk.answers(self._served, made)
         pairs = list(zip(made, answers, strict=True))
         choices = [self._choice(order, answer, first=True) for order, answer in pairs]
-        return self._frame | {"choices": choices, "usage": usage(made, answers, silent=self._silent)}
+        return self._frame | {"choices": choices, "usage": usage(made, 0 if self._silent else counted(answers))}
 
     async def events(self, desk: Desk, made: Sequence[Order]) -> AsyncGenerator[bytes, None]:
-        options = self._body.stream_options
-        seen: list[Piece] = []
+        tally = Tally(self._body.stream_options, made)
         begun: set[int] = set()
-        nothing = {"usage": None} if options and options.include_usage else {}
         async for order, piece in desk.stream(self._served, made):
-            seen.append(piece)
+            if not self._silent:
+                tally.count(piece)
             choice = self._choice(order, piece, first=order.index not in begun)
             begun.add(order.index)
-            yield event(self._frame | {"choices": [choice]} | nothing)
-        if options and options.include_usage:
-            yield event(self._frame | {"choices": [], "usage": usage(made, seen, silent=self._silent)})
+            yield event(self._frame | {"choices": [choice]} | tally.beside())
+        for last in tally.last():
+            yield event(self._frame | last)
         yield event("[DONE]")
 
     def _choice(self, order: Order, piece: Piece, *, first: bool) -> dict[str, Any]:
@@ -153,11 +155,3 @@ class Completion:
         if order.index not in self._reports:
             self._reports[order.index] = CompletionReport(self._served, order)
         return self._reports[order.index].of(piece, silent=self._silent)
-
-
-def usage(made: Sequence[Order], answers: Sequence[Piece], *, silent: bool = False) -> dict[str, int]:
-    """Tokens of each prompt once, however many choices it got, and of all answers."""
-    prompts = {order.prompt_index: len(order.work.prompt) for order in made}
-    completion = 0 if silent else sum(len(answer.tokens) for answer in answers)
-    asked = sum(prompts.values())
-    return {"prompt_tokens": asked, "completion_tokens": completion, "total_tokens": asked + completion}

@@ -25,7 +25,7 @@ class Body(BaseModel):
 def refuse_unknown(body: Body, where: str = "") -> None:
     """Refuse fields by name that would be ignored, however deep; what says nothing, clients may send."""
     for name, value in (body.model_extra or {}).items():
-        if value not in (None, [], {}):
+        if value not in (None, "", [], {}):
             raise unsupported(f"{where}{name}", "is no field that this server knows")
     for name in type(body).model_fields:
         value = getattr(body, name)

@@ -16,7 +16,7 @@ from inference.api.answers import error_response
 from inference.errors import RequestError, StartError
 
 log = logging.getLogger("inference.access")
-OPEN_PATHS = frozenset({"/health", "/livez", "/readyz", "/metrics", "/v1/metrics"})
+OPEN_PATHS = frozenset({"/health", "/livez", "/readyz", "/metrics", "/v1/metrics", "/prometheus/metrics"})
 """Probes and scrapers bring no key."""
 _REQUEST_ID = re.compile(r"[\w.:@/+=-]{1,128}", re.ASCII)
 
@@ -70,8 +70,25 @@ class Keys:
         return self._digests
 
 
+class Spelling:
+    """Takes a path with a slash at its end as the one without, and answers HEAD wherever GET is answered.
+
+    A redirect would name the scheme that reached us, which behind a gateway is not the client's. Load balancers ask
+    probes by HEAD; the server leaves the body out by itself.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            method = "GET" if scope["method"] == "HEAD" else scope["method"]
+            scope = {**scope, "method": method, "path": scope["path"].rstrip("/") or "/"}
+        await self._app(scope, receive, send)
+
+
 class BodyLimit:
-    """Reads a body up to the limit before anything parses it; what is longer is refused with a 413."""
+    """Reads a body of JSON up to the limit before anything parses it; what is longer is refused with a 413."""
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self._app = app
@@ -81,8 +98,13 @@ class BodyLimit:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, send)
             return
-        length = Headers(scope=scope).get("content-length", "0")
+        headers = Headers(scope=scope)
+        length = headers.get("content-length", "0")
         body = None if length.isdigit() and int(length) > self._limit else await self._read(receive)
+        strange = _strange(headers) if body else None
+        if strange:
+            await error_response(strange, scope["path"])(scope, receive, send)
+            return
         if body is None:
             refusal = RequestError(f"the body is larger than {self._limit} bytes", status=413, code="body_too_large")
             await error_response(refusal, scope["path"])(scope, receive, send)
@@ -100,6 +122,19 @@ class BodyLimit:
                 return None
             if not message.get("more_body"):
                 return bytes(body)
+
+
+def _strange(headers: Headers) -> RequestError | None:
+    """What is wrong with the way a body was sent; a parser would only find that it is no object."""
+    coding = headers.get("content-encoding", "identity").lower()
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if coding != "identity":
+        message = f"the body is sent as `{coding[:40]}`; send it without `Content-Encoding`"
+    elif kind != "application/json" and not re.fullmatch(r"application/[\w.-]+\+json", kind):
+        message = f"the body is sent as `{kind[:80]}`; send it with `Content-Type: application/json`"
+    else:
+        return None
+    return RequestError(message, status=415, code="unsupported_media_type")
 
 
 class _Replay:

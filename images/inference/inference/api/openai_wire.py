@@ -12,6 +12,8 @@ Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 
 class StreamOptions(Body):
     include_usage: bool | None = None
+    continuous_usage_stats: bool | None = None
+    include_obfuscation: Literal[False] | None = None
 
 
 class JsonSchema(Body):
@@ -51,6 +53,13 @@ class Common(Body):
     stop_token_ids: Annotated[list[int], Field(max_length=64)] | None = None
     include_stop_str_in_output: bool | None = None
     skip_special_tokens: bool | None = None
+    # Those that clients send with the one value that changes nothing
+    use_beam_search: Literal[False] | None = None
+    length_penalty: Annotated[float, Field(ge=1, le=1)] | None = None
+    spaces_between_special_tokens: Literal[True] | None = None
+    return_token_ids: Literal[False] | None = None
+    return_tokens_as_token_ids: Literal[False] | None = None
+    priority: Annotated[int, Field(ge=0, le=0)] | None = None
 
 
 class CompletionRequest(Common):
@@ -62,15 +71,19 @@ class CompletionRequest(Common):
     echo: bool | None = None
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     suffix: str | None = None
+    add_special_tokens: bool | None = None
 
 
 class FunctionCall(Body):
     name: str
     arguments: str = ""
+    parsed_arguments: Any = None
+    """Added by OpenAI's library to the answers that it parses, and sent along when they go back into a conversation."""
 
 
 class ToolCall(Body):
     id: str | None = None
+    index: int | None = None
     type: Literal["function"] = "function"
     function: FunctionCall
 
@@ -87,6 +100,7 @@ class Message(Body):
     tool_calls: list[ToolCall] | None = None
     tool_call_id: str | None = None
     refusal: str | None = None
+    parsed: Any = None
 
 
 class FunctionSpec(Body):
@@ -124,7 +138,9 @@ class ChatRequest(Common):
     add_generation_prompt: bool | None = None
     continue_final_message: bool | None = None
     chat_template_kwargs: Annotated[dict[str, Any], Field(max_length=64)] | None = None
-    # OpenAI's own, without effect on the answer
+    # Without effect on the answer
+    echo: Literal[False] | None = None
+    add_special_tokens: Literal[False] | None = None
     store: Literal[False] | None = None
     metadata: dict[str, str] | None = None
     safety_identifier: str | None = None

@@ -47,10 +47,13 @@ def router(desk: Desk) -> APIRouter:
         "/metrics", tags=["metrics"], response_model=None, summary="For people, or for Prometheus by its `Accept`"
     )
     async def metrics(request: Request) -> Response:
-        accept = request.headers.get("accept", "")
-        if "text/plain" in accept or "openmetrics" in accept:
-            return PlainTextResponse(desk.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+        if _scraped(request.headers.get("accept"), desk):
+            return await exposition()
         return JSONResponse(measured())
+
+    @routes.get("/prometheus/metrics", tags=["metrics"], response_model=None, summary="For Prometheus alone")
+    async def exposition() -> Response:
+        return PlainTextResponse(desk.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     @routes.get("/v1/metrics", tags=["metrics"], response_model=None, summary="For people")
     async def load() -> Response:
@@ -65,6 +68,19 @@ def _alive(desk: Desk) -> None:
     failure = served.engine.failure if served else None
     if failure or desk.deployment.phase is Phase.FAILED:
         raise RequestError(f"the engine is dead: {failure or desk.deployment.reason}", status=503, code="engine_dead")
+
+
+def _scraped(accept: str | None, desk: Desk) -> bool:
+    """Whether Prometheus' text is wanted and not KAITO's JSON.
+
+    Who leaves it open gets what KAITO's runtime of the same engine answers, which is vLLM's own text under vLLM.
+    Scrapers written in Go, the endpoint picker of an inference gateway among them, do not even say that they take all.
+    """
+    if accept is None or "application/json" in accept:
+        return accept is None
+    served = desk.deployment.loaded
+    by_vllm = served is not None and served.engine.capabilities.engine == "vllm"
+    return by_vllm or "text/plain" in accept or "openmetrics" in accept
 
 
 def _card(served: Served, name: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Tool calls: forced ones follow a grammar, free ones are read in the forms that models are trained to write."""
 
+import copy
 import json
 import re
 import uuid
@@ -17,7 +18,7 @@ _TAGGED = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|$)", re.DOTALL)
 def offered(served: Served, body: ChatRequest) -> list[Tool]:
     """The tools that the model is told of; a model whose template has no place for them is not asked in vain."""
     tools = body.tools or []
-    if body.tool_choice not in (None, "none") and not tools:
+    if body.tool_choice not in (None, "none", "auto") and not tools:
         raise RequestError("`tool_choice` needs `tools`", "tool_choice")
     if not tools or body.tool_choice == "none":
         return []
@@ -40,18 +41,32 @@ def forced_schema(tools: Sequence[Tool], choice: Any) -> str | None:
     if not tools or choice in (None, "auto", "none"):
         return None
     allowed = [_named(tools, choice)] if isinstance(choice, NamedTool) else list(tools)
-    calls = [_call_schema(tool) for tool in allowed]
-    return json.dumps(calls[0] if len(calls) == 1 else {"anyOf": calls})
+    if len(allowed) == 1:
+        return json.dumps(_call_schema(allowed[0], "#"))
+    return json.dumps({"anyOf": [_call_schema(tool, f"#/anyOf/{place}") for place, tool in enumerate(allowed)]})
 
 
-def _call_schema(tool: Tool) -> dict[str, Any]:
-    arguments = tool.function.parameters or {"type": "object"}
+def _call_schema(tool: Tool, place: str) -> dict[str, Any]:
+    """What a call of this tool looks like, for a schema that has it at `place`."""
+    arguments = _moved(tool.function.parameters or {"type": "object"}, f"{place}/properties/arguments")
     return {
         "type": "object",
         "properties": {"name": {"const": tool.function.name}, "arguments": arguments},
         "required": ["name", "arguments"],
         "additionalProperties": False,
     }
+
+
+def _moved(schema: dict[str, Any], place: str) -> dict[str, Any]:
+    """The schema for another place: what refers to its own root, as Pydantic's nested models do, goes along."""
+    moved = copy.deepcopy(schema)
+    unseen: list[Any] = [moved]
+    while unseen:
+        part = unseen.pop()
+        unseen += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        if isinstance(part, dict) and isinstance(reference := part.get("$ref"), str) and reference.startswith("#"):
+            part["$ref"] = place + reference[1:]
+    return moved
 
 
 def parse(text: str, tools: Sequence[Tool]) -> tuple[str | None, list[dict[str, Any]]]:
