@@ -10,6 +10,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
+from inference.api.kaito import ChatBody, order
 from inference.deployment import Served
 from inference.engine.echo import END, EchoEngine, EchoTokenizer
 from tests.servers import Running, in_process
@@ -131,6 +132,43 @@ def test_the_schema_of_a_demanded_tool_may_refer_to_itself(server: Running, tool
         called = client.chat.completions.parse(tools=offered, **wanted).choices[0].message.tool_calls
     assert called is not None
     assert isinstance(called[0].function.parsed_arguments, Length | Unit)
+
+
+KAITOS_EXAMPLE: dict[str, Any] = {
+    "max_length": 40,
+    "min_length": 0,
+    "do_sample": True,
+    "early_stopping": False,
+    "num_beams": 1,
+    "num_beam_groups": 1,
+    "diversity_penalty": 0.0,
+    "temperature": 1.0,
+    "top_k": 10,
+    "top_p": 1,
+    "typical_p": 1,
+    "repetition_penalty": 1,
+    "length_penalty": 1,
+    "no_repeat_ngram_size": 0,
+    "encoder_no_repeat_ngram_size": 0,
+    "bad_words_ids": None,
+    "num_return_sequences": 1,
+    "output_scores": False,
+    "return_dict_in_generate": False,
+    "forced_bos_token_id": None,
+    "forced_eos_token_id": None,
+    "remove_invalid_values": None,
+}
+"""The arguments of KAITO's documented request with all that can be set, each at its usual value."""
+
+
+def test_kaitos_example_with_every_argument_is_answered_in_the_batch(server: Running) -> None:
+    body = {"prompt": "one two", "return_full_text": False, "clean_up_tokenization_spaces": False, "prefix": None}
+    more = {"handle_long_generation": None, "generate_kwargs": KAITOS_EXAMPLE}
+    answer = server.client.post("/chat", json=body | more)
+    assert answer.status_code == httpx.codes.OK, answer.text
+    assert set(answer.json()) == {"Result"}
+    made = order(server.desk.deployment.require(), ChatBody(**body, **more), "text-generation") if server.desk else None
+    assert made is None or not made.work.sampling.other
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/livez", "/readyz", "/metrics", "/v1/models"])
