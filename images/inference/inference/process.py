@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 PR_SET_PDEATHSIG = 1
+OPEN_FILES = 1 << 16
 SPINS = "5000"
 """How often a thread of OpenMP looks for work before it sleeps: a fraction of a millisecond. With libgomp's 300,000 a
 neighbour on the same processors makes a step ten times slower, since all wait actively for a thread that cannot run."""
@@ -49,11 +51,23 @@ def serve(parse: Callable[[str], Understood], load: Callable[[Understood], Serve
         return error.exit_code
     logs.configure(command.front.log_level)
     _end_with_parent(environ)
+    allow_connections()
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     return run(command.front, lambda: load(command))
+
+
+def allow_connections() -> None:
+    """Raise the limit of open files as far as the container may: its usual 1024 are fewer than a burst of clients.
+
+    Where none is left, nobody gets in for seconds, probes included, and the log fills with the refusals.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def leave(code: int) -> NoReturn:

@@ -6,8 +6,8 @@ model loads beside the event loop, so that probes are answered from the first se
 
 import asyncio
 import logging
-import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -25,22 +25,31 @@ log = logging.getLogger(__name__)
 
 Loader = Callable[[], Served]
 WATCH_SECONDS = 0.2
+ONE_STOP_SECONDS = 1.0
+"""So close together, signals are one stop: a process group and the death of our parent both bring it."""
 WARM_UP = "Hello"
 
 
 class Server(uvicorn.Server):
     """uvicorn, ended by us: its own handler would close the door while requests are still on their way."""
 
-    def __init__(self, config: uvicorn.Config, on_signal: Callable[[], object]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_signal: Callable[[], object], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         super().__init__(config)
         self._on_signal = on_signal
-        self._signalled = False
+        self._clock = clock
+        self._signalled: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._signalled or sig == signal.SIGINT:
-            super().handle_exit(sig, frame)
-        self._signalled = True
-        self._on_signal()
+        """Drain at the first signal, SIGINT like SIGTERM; whoever asks again later has no patience left."""
+        del sig, frame
+        now = self._clock()
+        if self._signalled is None:
+            self._signalled = now
+            self._on_signal()
+        elif now - self._signalled > ONE_STOP_SECONDS:
+            self.should_exit = True
 
 
 def run(front: Front, loader: Loader) -> int:

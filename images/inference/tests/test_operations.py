@@ -4,17 +4,20 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+import uvicorn
 
+from inference.serve import Server
 from inference.settings import Front, Limits
 from tests.servers import PLACES, Running, command, echo_served, free_port, in_process
 
@@ -300,6 +303,43 @@ def test_vllm_drains_as_well(vllm_server: Running) -> None:
     assert {answer.json()["usage"]["completion_tokens"] for answer in answers} == {LONG["max_tokens"]}
     assert vllm_server.process.wait(20) == 0
     assert eventually(lambda: vllm_server.log()[-1]["message"] == "ended")
+
+
+@pytest.mark.slow
+def test_ctrl_c_loses_nothing_and_leaves_no_traceback(llama_folder: Path) -> None:
+    """Pressed twice by a trembling hand, or once by a group whose parent passes it on."""
+    port = free_port()
+    script = ["python3", "tfs/inference_api.py", "--pretrained_model_name_or_path", str(llama_folder)]
+    with command([*script, "--port", str(port)], port) as server, ThreadPoolExecutor(1) as pool:
+        assert server.process is not None
+        answer = pool.submit(server.client.post, "/v1/completions", json=LONG)
+        assert eventually(lambda: running(server) == 1)
+        server.process.send_signal(signal.SIGINT)
+        server.process.send_signal(signal.SIGINT)
+        assert answer.result(60).json()["usage"]["completion_tokens"] == LONG["max_tokens"]
+        assert server.process.wait(20) == 0
+        assert eventually(lambda: server.log()[-1]["message"] == "ended")
+        assert len(server.log()) == len(server.lines)
+
+
+def test_who_asks_again_later_does_not_wait_for_the_rest() -> None:
+    times = iter([10.0, 10.5, 12.0])
+    drains: list[None] = []
+    server = Server(uvicorn.Config("none"), lambda: drains.append(None), clock=lambda: next(times))
+    for expected in (False, False, True):
+        server.handle_exit(signal.SIGTERM, None)
+        assert server.should_exit is expected
+    assert len(drains) == 1
+
+
+@pytest.mark.slow
+def test_a_burst_of_clients_may_be_larger_than_the_usual_limit_of_files(llama_folder: Path) -> None:
+    port = free_port()
+    script = f"python3 tfs/inference_api.py --pretrained_model_name_or_path {llama_folder} --port {port}"
+    with command(["sh", "-c", f"ulimit -Sn 128 && exec {script}"], port) as server, ExitStack() as clients:
+        for _ in range(300):
+            clients.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+        assert server.client.post("/v1/completions", json={"prompt": "x", "max_tokens": 2}).status_code == httpx.codes.OK
 
 
 @pytest.mark.slow
