@@ -339,7 +339,7 @@ def test_a_burst_of_clients_may_be_larger_than_the_usual_limit_of_files(llama_fo
     with command(["sh", "-c", f"ulimit -Sn 128 && exec {script}"], port) as server, ExitStack() as clients:
         for _ in range(300):
             clients.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
-        assert server.client.post("/v1/completions", json={"prompt": "x", "max_tokens": 2}).status_code == httpx.codes.OK
+        assert server.client.get("/health").status_code == httpx.codes.OK
 
 
 @pytest.mark.slow
