@@ -167,7 +167,11 @@ def test_kaitos_example_with_every_argument_is_answered_in_the_batch(server: Run
     answer = server.client.post("/chat", json=body | more)
     assert answer.status_code == httpx.codes.OK, answer.text
     assert set(answer.json()) == {"Result"}
-    made = order(server.desk.deployment.require(), ChatBody(**body, **more), "text-generation") if server.desk else None
+    made = (
+        order(server.desk.deployment.require(), ChatBody.model_validate(body | more), "text-generation")
+        if server.desk
+        else None
+    )
     assert made is None or not made.work.sampling.other
 
 

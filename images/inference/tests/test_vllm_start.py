@@ -212,10 +212,12 @@ SHARES: list[tuple[Driver, str, float]] = [
 def test_on_a_gpu_vllm_takes_what_is_free_less_kaitos_reserve(
     driver: Driver, visible: str, expected: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    from vllm.platforms import current_platform
+
     from inference.engine.vllm import memory
 
     monkeypatch.setattr(memory, "import_pynvml", lambda: driver)
-    monkeypatch.setattr(memory.current_platform, "is_cpu", lambda: False)
+    monkeypatch.setattr(current_platform, "is_cpu", lambda: False)
     arguments: Any = SimpleNamespace(gpu_memory_utilization=None, kv_cache_memory_bytes=None)
     memory.with_memory(arguments, {"CUDA_VISIBLE_DEVICES": visible})
     assert (arguments.gpu_memory_utilization, arguments.kv_cache_memory_bytes) == (expected, None)

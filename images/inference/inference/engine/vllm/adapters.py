@@ -106,7 +106,7 @@ def _rank_of(folder: Path) -> int:
     ranks = [config.get("r"), *(others.values() if isinstance(others, dict) else ())]
     if not all(isinstance(rank, int) for rank in ranks):
         raise StartError(f"the adapter folder `{folder}` does not say its rank", "mount a LoRA adapter", CANNOT_HEAL)
-    return max(ranks)
+    return int(max(ranks))
 
 
 def _check_accepted(adapters: Sequence[Adapter], rank: int) -> None:
