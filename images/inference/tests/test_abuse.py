@@ -39,6 +39,16 @@ VALID: dict[str, dict[str, Any]] = {
         "min_tokens": 1,
         "user": "somebody",
     },
+    "/v1/responses": {
+        "input": [{"role": "user", "content": [{"type": "input_text", "text": "naïve 世界"}]}],
+        "instructions": "be brief",
+        "max_output_tokens": 4,
+        "temperature": 0.5,
+        "include": ["message.output_text.logprobs"],
+        "top_logprobs": 2,
+        "stream": False,
+        "metadata": {"a": "b"},
+    },
     "/chat": {
         "prompt": "naïve 世界",
         "return_full_text": False,
@@ -70,7 +80,7 @@ def test_nothing_that_the_description_allows_or_forbids_fails_on_our_side(
             assert answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR or answer.status_code in DOCUMENTED
 
         ask()
-    assert asked >= {"/v1/completions", "/v1/chat/completions", "/chat", "/generate"}
+    assert asked >= {"/v1/completions", "/v1/chat/completions", "/v1/responses", "/chat", "/generate"}
 
 
 def malformed(body: dict[str, Any]) -> Iterator[bytes]:

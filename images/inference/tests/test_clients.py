@@ -210,7 +210,7 @@ def test_a_body_in_another_form_is_refused_with_the_header_to_send(
     assert named in answer.text
 
 
-@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/responses", "/rerank"])
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/responses/resp_1", "/rerank"])
 def test_what_is_not_served_is_named(server: Running, path: str) -> None:
     answer = server.client.post(path, json={"input": "one"})
     assert answer.status_code == httpx.codes.NOT_FOUND

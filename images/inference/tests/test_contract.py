@@ -188,7 +188,7 @@ def test_another_model_is_not_found(client: openai.OpenAI) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b'"x"', b"null", b"\xff\xfe", b'{"prompt": "\xff"}', b"[" * 100_000, b'{"prompt": 1}']
 )
-@pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions", "/chat", "/generate"])
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions", "/v1/responses", "/chat", "/generate"])
 def test_a_body_that_is_none_is_refused_in_the_form_of_its_path(server: Running, path: str, body: bytes) -> None:
     answer = server.client.post(path, content=body, headers={"Content-Type": "application/json"})
     assert 400 <= answer.status_code < 500

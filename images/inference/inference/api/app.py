@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from inference.api import chat, completions, kaito, probes
+from inference.api import chat, completions, kaito, probes, responses
 from inference.api.answers import as_request_error, error_response
 from inference.api.middleware import BodyLimit, Keys, RequestLog, Spelling
 from inference.api.work import Desk
@@ -25,6 +25,7 @@ def build(desk: Desk) -> ASGIApp:
     app.include_router(kaito.router(desk, desk.front.pipeline))
     app.include_router(chat.router(desk))
     app.include_router(completions.router(desk))
+    app.include_router(responses.router(desk))
     app.include_router(probes.router(desk))
     app.add_exception_handler(RequestError, _on_request_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)

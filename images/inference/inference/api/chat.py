@@ -130,10 +130,11 @@ class Chat:
 
     async def whole(self, desk: Desk, made: Sequence[Order]) -> dict[str, Any]:
         answers = await desk.answers(self._served, made)
-        choices = [self._choice(order, answer) for order, answer in zip(made, answers, strict=True)]
+        choices = [self.choice(order, answer) for order, answer in zip(made, answers, strict=True)]
         return self._frame("chat.completion") | {"choices": choices, "usage": usage(made, counted(answers))}
 
-    def _choice(self, order: Order, answer: Piece) -> dict[str, Any]:
+    def choice(self, order: Order, answer: Piece) -> dict[str, Any]:
+        """A whole answer: the message, with the tool calls that are in it."""
         said: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
         finish: str | None = answer.finish
         calls = self._calls(answer.text)
@@ -164,13 +165,13 @@ class Chat:
                 role = _delta(order, {"role": "assistant", "content": ""})
                 yield event(frame | {"choices": [role]} | tally.beside())
             tally.count(piece)
-            for choice in self._deltas(order, piece):
+            for choice in self.deltas(order, piece):
                 yield event(frame | {"choices": [choice]} | tally.beside())
         for last in tally.last():
             yield event(frame | last)
         yield event("[DONE]")
 
-    def _deltas(self, order: Order, piece: Piece) -> list[dict[str, Any]]:
+    def deltas(self, order: Order, piece: Piece) -> list[dict[str, Any]]:
         """What to send for a piece: nothing while it may be the beginning of a tool call."""
         if not self._tools or order.index in self._words:
             return self._plain(order, piece)
