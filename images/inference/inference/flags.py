@@ -18,6 +18,7 @@ from inference.settings import Front, Limits, ModelSettings, Pipeline
 log = logging.getLogger(__name__)
 
 WEIGHTS = "/workspace/tfs/weights"
+ADAPTERS = Path("/mnt/adapter")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 WITHOUT_EFFECT = ("state_dict", "force_download", "resume_download", "proxies", "output_loading_info", "mirror")
 COMBINATIONS = ("svd", "linear", "cat", "ties", "ties_svd", "dare_linear", "dare_ties", "dare_linear_svd",
@@ -31,8 +32,26 @@ NOT_SERVED = {
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
+class Help(argparse.HelpFormatter):
+    """Each flag on a line with its text, and with its default where it has one; switches without their values."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=34, width=120)
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        text = action.help or ""
+        unsaid = action.default in (None, False, [], argparse.SUPPRESS) or "%(default)s" in text
+        return text if unsaid or text == argparse.SUPPRESS else f"{text} (%(default)s)"
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        return action.option_strings[0] if action.const is True else super()._format_action_invocation(action)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose complaint is a `StartError` like every other."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**({"formatter_class": Help} | settings))
 
     def error(self, message: str) -> NoReturn:
         raise StartError(message.replace("argument ", "flag ", 1), "see `--help` for the flags and their values")
@@ -108,41 +127,54 @@ def add_switch(parser: argparse.ArgumentParser, name: str, text: str) -> None:
     parser.add_argument(f"--{name}", nargs="?", const=True, default=False, type=boolean, help=text)
 
 
+def add(parser: argparse.ArgumentParser, name: str, value: str | None, text: str, **more: Any) -> None:
+    """A flag with a value, which is called so in the help."""
+    parser.add_argument(f"--{name}", metavar=value, help=text, **more)
+
+
 def front_parser() -> Parser:
     """The flags of the HTTP side, which every entry point has."""
     parser = Parser(add_help=False, allow_abbrev=False)
     limits = Limits()
     add_switch(parser, "strict", "refuse flags that are not known")
-    parser.add_argument("--api_key_file", type=Path, help="bearer keys, one a line; without it everybody may ask")
-    parser.add_argument("--log_level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
-    parser.add_argument("--max_running", type=count(1), default=limits.running, help="sequences decoded at once")
-    parser.add_argument("--max_queued", type=count(0), default=limits.queued, help="sequences that may wait for them")
-    parser.add_argument("--max_body_bytes", type=count(1), default=limits.body_bytes)
-    parser.add_argument("--request_timeout", type=_seconds, default=limits.request_seconds, help="seconds; 0 is none")
-    parser.add_argument("--shutdown_timeout", type=_seconds, default=limits.drain_seconds, help="seconds to finish in")
+    add(parser, "api_key_file", "PATH", "bearer keys, one a line; without it everybody may ask", type=Path)
+    add(parser, "log_level", None, "how much is logged", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+    add(parser, "max_running", "N", "sequences decoded at once", type=count(1), default=limits.running)
+    add(parser, "max_queued", "N", "sequences that may wait for them", type=count(0), default=limits.queued)
+    add(parser, "max_body_bytes", "N", "longest request body", type=count(1), default=limits.body_bytes)
+    add(parser, "request_timeout", "S", "seconds for an answer, 0 for ever", type=_seconds,
+        default=limits.request_seconds)  # fmt: skip
+    add(parser, "shutdown_timeout", "S", "seconds to finish in after SIGTERM", type=_seconds,
+        default=limits.drain_seconds)  # fmt: skip
     return parser
 
 
 def transformers_parser() -> Parser:
     parser = Parser(prog="inference_api.py", parents=[front_parser()], allow_abbrev=False)
-    parser.add_argument("--pipeline", default="text-generation", choices=(*get_args(Pipeline), *NOT_SERVED))
-    parser.add_argument("--port", type=count(1), help="the manifests rely on 5000")
-    parser.add_argument("--pretrained_model_name_or_path", default=WEIGHTS, help="a folder, or a repository of the Hub")
-    parser.add_argument("--served_model_name", nargs="+", default=[], help="what clients send as `model`")
-    parser.add_argument("--revision", help="commit, branch or tag of the repository")
+    pipelines = (*get_args(Pipeline), *NOT_SERVED)
+    add(parser, "pipeline", "NAME", "which bodies `/chat` takes: text-generation or conversational",
+        default="text-generation", choices=pipelines)  # fmt: skip
+    add(parser, "port", "N", f"port to listen on ({Front().port})", type=count(1))
+    add(parser, "pretrained_model_name_or_path", "SOURCE", "a folder, or a repository of the Hub", default=WEIGHTS)
+    add(parser, "served_model_name", "NAME", "what clients send as `model`; several are possible", nargs="+",
+        default=[])  # fmt: skip
+    add(parser, "revision", "REV", "commit, branch or tag of the repository")
     add_switch(parser, "trust_remote_code", "run code that comes with the model; needs a commit or a folder")
     add_switch(parser, "allow_remote_files", "download from the Hub; without it only local files are read")
-    parser.add_argument("--cache_dir", type=Path, help="where downloads are kept")
-    parser.add_argument("--torch_dtype", default="auto", choices=DTYPES)
-    parser.add_argument("--device_map", default="auto")
+    add(parser, "cache_dir", "PATH", "where downloads are kept", type=Path)
+    add(parser, "torch_dtype", None, "type of numbers; auto is the model's own, where the processor calculates in it",
+        default="auto", choices=DTYPES)  # fmt: skip
+    add(parser, "device_map", "MAP", "where layers go on GPUs, in accelerate's words", default="auto")
     add_switch(parser, "load_in_4bit", "quantize to 4 bits with bitsandbytes")
-    add_switch(parser, "load_in_8bit", "quantize to 8 bits with bitsandbytes")
-    parser.add_argument("--chat_template", help="a Jinja file, or the template itself")
-    parser.add_argument("--adapters_dir", type=Path, default=Path("/mnt/adapter"))
-    parser.add_argument("--combination_type", default="svd", choices=COMBINATIONS)
-    parser.add_argument("--mode", default="auto", choices=("auto", "continuous", "serial"), help="how requests share")
-    parser.add_argument("--cache_bytes", type=count(1), help="bytes for keys and values of running requests")
-    parser.add_argument("--max_model_len", type=count(2), help="longest prompt and answer together, in tokens")
+    add_switch(parser, "load_in_8bit", "quantize to 8 bits with bitsandbytes; needs a GPU")
+    add(parser, "chat_template", "TEMPLATE", "a Jinja file, or the template itself")
+    add(parser, "adapters_dir", "PATH", "folder of LoRA adapters, one in each folder", type=Path, default=ADAPTERS)
+    add(parser, "combination_type", "TYPE", f"how PEFT merges several: {', '.join(COMBINATIONS)}", default="svd",
+        choices=COMBINATIONS)  # fmt: skip
+    add(parser, "mode", None, "whether requests share the steps; auto: where that changes no answer", default="auto",
+        choices=("auto", "continuous", "serial"))  # fmt: skip
+    add(parser, "cache_bytes", "N", "bytes for keys and values of running requests", type=count(1))
+    add(parser, "max_model_len", "N", "longest prompt and answer together, in tokens", type=count(2))
     add_switch(parser, "from_tf", argparse.SUPPRESS)
     for name in WITHOUT_EFFECT:
         parser.add_argument(f"--{name}", nargs="?", const=True, help=argparse.SUPPRESS)

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from inference.errors import StartError
-from inference.flags import Parser, add_switch, count, front_parser, front_settings, underscored
+from inference.flags import ADAPTERS, Parser, add, add_switch, count, front_parser, front_settings, underscored
 from inference.settings import Front
 
 log = logging.getLogger(__name__)
@@ -57,14 +57,19 @@ def parse(arguments: Sequence[str], environ_rank: str = "0") -> VllmCommand:
 
 
 def parser() -> Parser:
-    made = Parser(prog="inference_api.py", parents=[front_parser()], allow_abbrev=False)
-    made.add_argument("--port", type=count(1), help="the manifests rely on 5000")
-    made.add_argument("--chat_template", help="a Jinja file, or the template itself")
-    made.add_argument("--max_num_seqs", type=count(1), help="sequences decoded at once")
-    made.add_argument("--kaito_adapters_dir", type=Path, default=Path("/mnt/adapter"))
-    made.add_argument("--kaito_config_file", type=Path, help="flags of vLLM below the key `vllm`, in YAML")
-    made.add_argument("--kaito_max_probe_steps", type=count(0), help="KAITO's; without effect there too")
-    made.add_argument("--kaito_kv_cache_cpu_memory_utilization", type=float, help="KAITO's cache in memory of the host")
+    made = Parser(
+        prog="inference_api.py",
+        parents=[front_parser()],
+        allow_abbrev=False,
+        epilog="Every other flag is vLLM's own, as `vllm serve --help=all` lists them.",
+    )
+    add(made, "port", "N", f"port to listen on ({Front().port})", type=count(1))
+    add(made, "chat_template", "TEMPLATE", "a Jinja file, or the template itself")
+    add(made, "max_num_seqs", "N", "vLLM's sequences decoded at once", type=count(1))
+    add(made, "kaito_adapters_dir", "PATH", "folder of LoRA adapters, one in each folder", type=Path, default=ADAPTERS)
+    add(made, "kaito_config_file", "PATH", "flags of vLLM below the key `vllm`, in YAML", type=Path)
+    add(made, "kaito_max_probe_steps", "N", "KAITO's; without effect there too", type=count(0))
+    add(made, "kaito_kv_cache_cpu_memory_utilization", "SHARE", "KAITO's; without effect here", type=float)
     add_switch(made, "kaito_disable_rate_limit", "let requests queue without a bound")
     return made
 
