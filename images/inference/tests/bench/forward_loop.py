@@ -10,10 +10,12 @@ from transformers import AutoModelForCausalLM, DynamicCache
 from inference.engine.transformers import attention
 from inference.engine.transformers.decoder import Decoder
 from inference.engine.transformers.forward import Dense
+from inference.engine.transformers.packed import can_pack, pack
 from inference.threads import usable_cpus
 from tests.bench.__main__ import folder_of
 
 PROMPT, STEPS = 28, 32
+ROWS = (1, 8, 32)
 
 
 @torch.inference_mode()
@@ -46,13 +48,16 @@ def ours(batch: Dense, rows: int) -> float:
 def main(dtype: str) -> None:
     torch.set_num_threads(usable_cpus())
     model = AutoModelForCausalLM.from_pretrained(folder_of(dtype), dtype=getattr(torch, dtype)).eval()
-    raw = {rows: loop(model, rows) for rows in (1, 8, 32)}
+    found = {"raw forward loop": {rows: loop(model, rows) for rows in ROWS}}
     attention.register()
     model.set_attn_implementation(attention.NAME)
-    dense = {rows: ours(Dense(model, "four"), rows) for rows in (1, 8, 32)}
-    decoder = {rows: ours(Dense(model, "four", Decoder(model)), rows) for rows in (1, 8, 32)}
-    for name, found in (("raw forward loop", raw), ("dense rows", dense), ("decoder", decoder)):
-        sys.stdout.write(f"{name:32}" + "".join(f"{rate:9.1f}" for rate in found.values()) + "\n")
+    found["rows of one cache"] = {rows: ours(Dense(model, "four"), rows) for rows in ROWS}
+    if can_pack(model):
+        pack(model, model.get_input_embeddings().weight.nbytes)
+        found["the same, layers packed"] = {rows: ours(Dense(model, "four"), rows) for rows in ROWS}
+    found["the same, our own decoder"] = {rows: ours(Dense(model, "four", Decoder(model)), rows) for rows in ROWS}
+    for name, rates in found.items():
+        sys.stdout.write(f"{name:32}" + "".join(f"{rate:9.1f}" for rate in rates.values()) + "\n")
 
 
 if __name__ == "__main__":
