@@ -228,9 +228,9 @@ def test_metrics_are_in_the_form_that_each_reader_understands(server: Running) -
         return "json" if answer.headers["content-type"] == "application/json" else "text"
 
     by_vllm = 'engine="vllm"' in server.client.get("/prometheus/metrics").text
-    assert kind("*/*") == ("text" if by_vllm else "json")  # as KAITO's two runtimes do
+    assert kind("*/*") == "json"
     assert kind("application/json") == "json"
     assert kind("application/json, text/plain, */*") == "json"  # a browser's library
     assert kind("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1") == "text"
-    assert kind(None) == "text"  # a program in Go that parses Prometheus' text
+    assert kind(None) == ("text" if by_vllm else "json")  # as KAITO's two runtimes do
     assert kind("*/*", "/prometheus/metrics") == "text"

@@ -73,14 +73,13 @@ def _alive(desk: Desk) -> None:
 def _scraped(accept: str | None, desk: Desk) -> bool:
     """Whether Prometheus' text is wanted and not KAITO's JSON.
 
-    Who leaves it open gets what KAITO's runtime of the same engine answers, which is vLLM's own text under vLLM.
-    Scrapers written in Go, the endpoint picker of an inference gateway among them, do not even say that they take all.
+    Programs in Go, the endpoint picker of an inference gateway among them, do not even say that they take everything.
+    They get what KAITO's runtime of the same engine answers, which is vLLM's own text under vLLM.
     """
-    if accept is None or "application/json" in accept:
-        return accept is None
-    served = desk.deployment.loaded
-    by_vllm = served is not None and served.engine.capabilities.engine == "vllm"
-    return by_vllm or "text/plain" in accept or "openmetrics" in accept
+    if accept is None:
+        served = desk.deployment.loaded
+        return served is not None and served.engine.capabilities.engine == "vllm"
+    return "application/json" not in accept and ("text/plain" in accept or "openmetrics" in accept)
 
 
 def _card(served: Served, name: str) -> dict[str, Any]:
