@@ -1,6 +1,7 @@
 """Packed layers: a model says the same, each weight is held once, and a model that they do not suit goes without."""
 
 import weakref
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from inference.engine.transformers.adapters import Adapters
 from inference.engine.transformers.forward import Dense
 from inference.engine.transformers.load import load
 from inference.engine.transformers.packed import Packed, can_pack, pack, unpack
+from inference.engine.transformers.scheduler import Scheduler
 from inference.engine.transformers.start import choose
 from inference.settings import ModelSettings
 from tests import models
-from tests.test_batching import generated
+from tests.test_batching import generated, greedy, run
 
 PROMPT = [7, 8, 9, 30, 31]
 PLENTY = 1 << 30
@@ -104,3 +106,16 @@ def test_no_page_of_the_weights_file_stays(tmp_path: Path) -> None:
     with torch.inference_mode():
         choose(loaded.model, ModelSettings("x"), Adapters())
     assert str(folder) not in Path("/proc/self/maps").read_text()
+
+
+def test_layers_quantized_to_4_bits_keep_their_own_program(tmp_path: Path) -> None:
+    folder = models.save(tmp_path / "model", models.llama(hidden_size=256, intermediate_size=512))
+    loaded = load(ModelSettings(str(folder), quantization="4bit"))
+    with torch.inference_mode():
+        rows, mode = choose(loaded.model, ModelSettings("x"), Adapters())
+        assert mode == "continuous"
+        kinds = Counter(type(layer).__name__ for layer in loaded.model.modules())
+        assert (kinds["Linear4bit"], kinds["Packed"]) == (3 * 7, 1)
+        sequence = greedy(PROMPT, 8)
+        run(Scheduler(rows, 2), [[sequence]])
+    assert sequence.owner == generated(loaded.model, PROMPT, 8)
