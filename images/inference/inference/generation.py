@@ -19,11 +19,16 @@ class Ending:
     stops: tuple[str, ...] = ()
     include_stop: bool = False
     special_tokens: bool = False
+    stops_after: int = 0
+    """Tokens at the beginning whose text no stop string ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Text that is certain, with the tokens that arrived with it; the piece with `finish` is the last."""
+    """Text that is certain, with the tokens that arrived with it; the piece with `finish` is the last.
+
+    `stop` is the string or the token of the request that ended the text; the model's own end is neither.
+    """
 
     text: str
     tokens: tuple[Token, ...] = ()
@@ -74,18 +79,38 @@ class _Writer:
         special, tokenizer = order.ending.special_tokens, served.tokenizer
         self._text = Detokenizer(*reading(tokenizer, special=special), before=continued(tokenizer, order))
         self._stops = StopStrings(order.ending.stops, include=order.ending.include_stop)
+        self._stops_after = order.ending.stops_after
+        self._ends = tokenizer.end_tokens
         self._special = special
+        self._made = 0
 
     def write(self, chunk: Chunk) -> Piece:
-        ids = [token.id for token in chunk.tokens]
-        ended = ids[-1] if chunk.finish == "stop" and ids else None
-        shown = ids if ended is None or self._special else ids[:-1]
-        text, met = self._stops.push(self._text.push(shown, last=chunk.finish is not None))
+        """A token at a time: behind the one that completes a stop string, engines may have made more."""
+        text = ""
+        for place, token in enumerate(chunk.tokens, 1):
+            said, met = self._take(token.id, chunk.finish if place == len(chunk.tokens) else None)
+            text += said
+            if met is not None:
+                return Piece(text, chunk.tokens[:place], "stop", met, chunk.prompt)
+        if not chunk.finish:
+            return Piece(text, chunk.tokens, prompt=chunk.prompt)
+        rest, met = self._stops.push(self._text.push([], last=True))
+        text += rest + self._stops.flush()
         if met is not None:
             return Piece(text, chunk.tokens, "stop", met, chunk.prompt)
-        if chunk.finish:
-            text += self._stops.flush()
-        return Piece(text, chunk.tokens, chunk.finish, ended, chunk.prompt)
+        return Piece(text, chunk.tokens, chunk.finish, self._end(chunk), chunk.prompt)
+
+    def _take(self, token: int, finish: Finish | None) -> tuple[str, str | None]:
+        """The text that is certain with this token, and the stop string that it completes."""
+        self._made += 1
+        shown = [] if finish == "stop" and not self._special else [token]
+        text = self._text.push(shown, last=finish is not None)
+        return self._stops.push(text, exempt=self._made <= self._stops_after)
+
+    def _end(self, chunk: Chunk) -> int | None:
+        """The token of the request that ended the text."""
+        last = chunk.tokens[-1].id if chunk.finish == "stop" and chunk.tokens else None
+        return None if last in self._ends else last
 
 
 def joined(texts: Sequence[Piece]) -> Piece:

@@ -136,7 +136,7 @@ def test_a_sequence_without_a_next_token_leaves_alone(monkeypatch: pytest.Monkey
     rows, _ = choose(model, ModelSettings("x"), Adapters())
     wanted = Sampling(max_tokens=5, temperature=1.0, seed=3)
     broken, sound = (Running(Work([7, 8], wanted), Sampler(wanted, [7, 8]), owner=[]) for _ in range(2))
-    monkeypatch.setattr(broken.sampler, "_bend", lambda logits: logits * float("nan"))
+    monkeypatch.setattr(broken.sampler, "bend", lambda logits: logits * float("nan"))
     scheduler = Scheduler(rows, 4)
     for sequence in (broken, sound):
         scheduler.add(sequence)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from inference.engine.protocol import Sampling
 from inference.engine.vllm.flags import parse
 from inference.errors import CANNOT_HEAL, StartError
 from inference.threads import cache_budget
@@ -268,6 +269,16 @@ def test_adapters_that_vllm_would_refuse_are_refused_before_it_loads_the_model(
     assert read(tmp_path / "uneven").max_lora_rank == 32
     models.adapter(tmp_path / "taken" / "rslora", llama_folder, 1, use_rslora=True, modules_to_save=None)
     assert read(tmp_path / "taken").max_lora_rank == 8
+
+
+@NEEDS_VLLM
+@pytest.mark.slow
+def test_every_seed_is_one_for_vllm_as_well() -> None:
+    from inference.engine.vllm.engine import parameters
+
+    seeds = [None, 0, 7, -1, -(2**63), 2**63 - 1, 2**63]
+    given = [parameters(Sampling(max_tokens=1, seed=seed)).seed for seed in seeds]
+    assert given == [None, 0, 7, 2**63 - 1, 0, 2**63 - 1, 0]
 
 
 @NEEDS_VLLM

@@ -18,9 +18,11 @@ def sampling(served: Served, body: Common, max_tokens: int, schema: str | None, 
     top_k = default(body.top_k, own.get("top_k", 0))
     ends = frozenset() if body.ignore_eos else served.tokenizer.end_tokens
     check_tokens(body.stop_token_ids or [], served.tokenizer.vocabulary, "stop_token_ids")
+    if (body.min_tokens or 0) > max_tokens:
+        raise RequestError(f"`min_tokens` is {body.min_tokens}, but at most {max_tokens} are made", "min_tokens")
     return Sampling(
         max_tokens=max_tokens,
-        min_tokens=min(body.min_tokens or 0, max_tokens),
+        min_tokens=body.min_tokens or 0,
         temperature=default(body.temperature, own.get("temperature", 1.0)),
         top_k=max(top_k, 0),
         top_p=default(body.top_p, own.get("top_p", 1.0)),
@@ -45,6 +47,7 @@ def ending(body: Common) -> Ending:
         stops=stops,
         include_stop=bool(body.include_stop_str_in_output),
         special_tokens=body.skip_special_tokens is False,
+        stops_after=body.min_tokens or 0,
     )
 
 

@@ -88,13 +88,17 @@ class StopStrings:
         self._stops = tuple(stops)
         self._include = include
         self._held = ""
+        self._exempt = 0
+        """Characters of what is held that complete no stop string."""
 
-    def push(self, text: str) -> tuple[str, str | None]:
-        """Return the text that is certain, and the stop string if one was met."""
+    def push(self, text: str, *, exempt: bool = False) -> tuple[str, str | None]:
+        """Return the text that is certain, and the stop string if one was met; an `exempt` text completes none."""
         if not self._stops:
             return text, None
         self._held += text
-        found = [(self._held.find(stop), stop) for stop in self._stops if stop in self._held]
+        if exempt:
+            self._exempt = len(self._held)
+        found = [(at, stop) for stop in self._stops if (at := self._find(stop)) >= 0]
         if found:
             # Whatever is complete first, so that it does not matter how the text was cut.
             at, stop = min(found, key=lambda hit: (hit[0] + len(hit[1]), hit[0]))
@@ -102,8 +106,12 @@ class StopStrings:
             self._held = ""
             return certain, stop
         keep = max((_overlap(self._held, stop) for stop in self._stops), default=0)
-        certain, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        cut = len(self._held) - keep
+        certain, self._held, self._exempt = self._held[:cut], self._held[cut:], max(0, self._exempt - cut)
         return certain, None
+
+    def _find(self, stop: str) -> int:
+        return self._held.find(stop, max(0, self._exempt - len(stop) + 1))
 
     def flush(self) -> str:
         """What was held back and turned out to be no stop string."""

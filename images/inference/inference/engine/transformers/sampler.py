@@ -53,14 +53,14 @@ class Sampler:
 
     def choose(self, logits: Tensor) -> Token:
         """The next token from the logits at the end of the sequence (one dimension, in float32)."""
-        bent = self._bend(logits.clone())
+        bent = self.bend(logits.clone())
         if not torch.isfinite(bent.max()):
             raise RequestError("the model's answer is no number, so no token can be chosen", status=500)
         token = int(bent.argmax()) if self.sampling.greedy else self._draw(bent)
         self.accept(token)
         return self._report(token, logits)
 
-    def _bend(self, logits: Tensor) -> Tensor:
+    def bend(self, logits: Tensor) -> Tensor:
         """In vLLM's order: a bias is penalized with the token that it is for."""
         wanted = self.sampling
         for token, bias in wanted.logit_bias.items():
@@ -78,20 +78,23 @@ class Sampler:
         return self.grammar.mask(logits) if self.grammar else logits
 
     def _draw(self, logits: Tensor) -> int:
-        """One token by chance, from the likeliest ones that the limits leave."""
+        """One token by chance."""
+        probabilities, tokens = self.distribution(logits)
+        if self._generator is not None:
+            probabilities = probabilities.cpu()
+        dice = self._generator or _dice(probabilities.device)
+        place = torch.multinomial(probabilities, 1, generator=dice)
+        return int(place) if tokens is None else int(tokens[place.to(tokens.device)])
+
+    def distribution(self, logits: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the limits leave, in parts of no certain sum; and whose parts these are, where not every token's."""
         wanted = self.sampling
         scores, tokens = logits / wanted.temperature, None
         if 0 < wanted.top_k < scores.shape[-1]:
             scores, tokens = scores.topk(wanted.top_k)
         elif wanted.top_p < 1 or wanted.typical_p < 1:
             scores, tokens = scores.sort(descending=True)
-        probabilities = scores.softmax(-1)
-        probabilities = self._narrow(probabilities)
-        if self._generator is not None:
-            probabilities = probabilities.cpu()
-        dice = self._generator or _dice(probabilities.device)
-        place = torch.multinomial(probabilities, 1, generator=dice)
-        return int(place) if tokens is None else int(tokens[place.to(tokens.device)])
+        return self._narrow(scores.softmax(-1)), tokens
 
     def _narrow(self, probabilities: Tensor) -> Tensor:
         """Nucleus, minimal and typical probability, in `generate`'s order; they fall where the first is asked for."""

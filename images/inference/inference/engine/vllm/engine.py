@@ -47,10 +47,9 @@ class VllmEngine:
 
     async def generate(self, work: Work) -> AsyncGenerator[Chunk, None]:
         adapter = await self._adapter(work.adapter) if work.adapter else None
-        outputs = self._llm.generate(
-            tokens_input(list(work.prompt)), parameters(work.sampling), uuid.uuid4().hex, lora_request=adapter
-        )
         try:
+            wanted, prompt = parameters(work.sampling), tokens_input(list(work.prompt))
+            outputs = self._llm.generate(prompt, wanted, uuid.uuid4().hex, lora_request=adapter)
             async with aclosing(outputs) as stream:
                 async for output in stream:
                     if chunk := chunk_of(output, work):
@@ -107,7 +106,8 @@ def parameters(wanted: Sampling) -> SamplingParams:
         presence_penalty=wanted.presence_penalty,
         frequency_penalty=wanted.frequency_penalty,
         logit_bias=dict(wanted.logit_bias) or None,
-        seed=wanted.seed,
+        # Its -1 means that there is none.
+        seed=None if wanted.seed is None else wanted.seed % 2**63,
         stop_token_ids=sorted(wanted.stop_tokens),
         ignore_eos=True,
         logprobs=wanted.logprobs,
