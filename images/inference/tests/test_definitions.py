@@ -106,6 +106,23 @@ def test_schemas_hold_for_every_choice(server: Running) -> None:
     assert all(json.loads(text)["n"] in (1, 2) for text in said)
 
 
+WRONG_SCHEMAS: list[dict[str, Any]] = [
+    {"type": "object", "properties": {"a": {"$ref": "#/nowhere"}}},
+    {"type": "no such type"},
+    {"type": "string", "pattern": "("},
+]
+
+
+@pytest.mark.parametrize("schema", WRONG_SCHEMAS)
+def test_a_schema_that_cannot_be_followed_is_the_clients_mistake(server: Running, schema: dict[str, Any]) -> None:
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    refused = server.client.post("/v1/completions", json=GREEDY | {"response_format": wanted})
+    assert refused.status_code == httpx.codes.BAD_REQUEST
+    assert refused.json()["error"]["param"] in ("response_format", None)
+    assert refused.json()["error"]["type"] == "invalid_request_error"
+    assert ask(server, **GREEDY)["choices"]
+
+
 def test_logprobs_are_of_the_model_whatever_bends_the_choice(server: Running) -> None:
     plain = ask(server, **GREEDY, logprobs=2)["choices"][0]["logprobs"]
     first = plain["top_logprobs"][0]

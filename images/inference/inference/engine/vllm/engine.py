@@ -10,6 +10,7 @@ from prometheus_client import generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from vllm import SamplingParams
+from vllm.exceptions import VLLMClientError
 from vllm.inputs.engine import tokens_input
 from vllm.lora.request import LoRARequest
 from vllm.outputs import RequestOutput
@@ -56,8 +57,8 @@ class VllmEngine:
                         yield chunk
         except VllmDeadError as error:
             raise EngineDeadError(self.failure or str(error)) from error
-        except ValueError as error:
-            raise RequestError(f"vLLM refuses this request: {_first_line(error)}") from error
+        except (ValueError, VLLMClientError) as error:
+            raise RequestError(f"vLLM refuses this request: {_first_line(error)}", _field(error)) from error
 
     async def _adapter(self, name: str) -> LoRARequest:
         """Before its first use an adapter is loaded by itself: one that fails in the batch would end the engine."""
@@ -141,6 +142,12 @@ def _token(token: int, entry: Mapping[int, Any] | None, count: int | None) -> To
         return Token(token)
     ranked = sorted((found.rank, other, found.logprob) for other, found in entry.items() if found.rank <= count)
     return Token(token, entry[token].logprob, tuple((other, value) for _, other, value in ranked))
+
+
+def _field(error: Exception) -> str | None:
+    """The field at fault, where vLLM names it; forms are asked for by another name here."""
+    name = getattr(error, "parameter", None)
+    return "response_format" if name == "structured_outputs" else name
 
 
 def _first_line(error: Exception) -> str:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.entrypoints.launchers.cli_args import make_arg_parser
+from vllm.exceptions import VLLMClientError
 from vllm.tokenizers import cached_tokenizer_from_config
 from vllm.usage.usage_lib import UsageContext
 from vllm.utils.argparse_utils import FlexibleArgumentParser
@@ -47,7 +48,7 @@ def start(command: VllmCommand, environ: Mapping[str, str]) -> Served:
     try:
         config = arguments.create_engine_config(UsageContext.OPENAI_API_SERVER)
         llm = AsyncLLM.from_vllm_config(config, usage_context=UsageContext.OPENAI_API_SERVER)
-    except (ValueError, RuntimeError, OSError, NotImplementedError) as error:
+    except (ValueError, RuntimeError, OSError, NotImplementedError, VLLMClientError) as error:
         log.debug("vLLM could not be started", exc_info=True)
         raise StartError(f"vLLM cannot serve `{arguments.model}`: {_reason(error)}", "", CANNOT_HEAL) from error
     model = llm.model_config
