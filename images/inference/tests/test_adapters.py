@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from inference.engine.echo import EchoEngine, EchoTokenizer
 from inference.engine.model_folder import model_shapes
 from inference.engine.protocol import Sampling, Work
 from inference.engine.transformers import adapters as lora
+from inference.engine.transformers import beams
 from inference.engine.transformers.sampler import Sampler
 from inference.engine.transformers.scheduler import Running, Scheduler
 from inference.engine.transformers.start import choose
@@ -87,6 +89,23 @@ def test_one_batch_holds_requests_for_different_adapters(llama_folder: Path, mou
     mixes = [{"dolly": 1.0}, {"poet": 1.0}, {"dolly": 1.0, "poet": 1.0}]
     wanted = expected(llama_folder, mounted, mixes)
     assert answers(llama_folder, mounted, ["dolly", "poet", None], {}) == wanted
+
+
+@pytest.mark.parametrize("other", [{"use_cache": False}, {"num_beams": 3}, {"num_beams": 1, "no_repeat_ngram_size": 9}])
+def test_what_only_generate_can_do_has_the_adapters_too(
+    other: dict[str, Any], llama_folder: Path, mounted: Path
+) -> None:
+    """Each beam is a row that wants the adapter."""
+    model, loaded = lora.load(AutoModelForCausalLM.from_pretrained(llama_folder).eval(), find(mounted, {}), "cat")
+    beams.unadorn(model)
+    emitted: list[Any] = []
+    work = Work(PROMPTS[0], Sampling(max_tokens=STEPS, temperature=0.0, other=other))
+    beams.run(model, work, loaded.for_request("dolly"), threading.Event(), emitted.append)
+    merged = by_hand(llama_folder, mounted, {"dolly": 1.0})
+    ids = torch.tensor([PROMPTS[0]])
+    wanted = {"max_new_tokens": STEPS, "do_sample": False, "eos_token_id": None} | other
+    whole = merged.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **wanted)
+    assert [token.id for chunk in emitted for token in chunk.tokens] == whole[0, len(PROMPTS[0]) :].tolist()
 
 
 def answers_by_name(server: servers.Running, base: Path, adapters: dict[str, Path]) -> None:

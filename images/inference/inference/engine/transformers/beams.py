@@ -124,7 +124,7 @@ def _run(model: Any, work: Work, adapter: str | None, cancelled: threading.Event
             generation_config=config,
             stopping_criteria=StoppingCriteriaList([Cancelled(cancelled)]),
             streamer=None if beams else Outlet(emit, work),
-            **adapter_arguments([adapter]),
+            **adapter_arguments([adapter] * (config.num_beams or 1)),
         )
     if beams:
         _emit_whole(answer[0, ids.shape[1] :].tolist(), work.sampling, emit)
