@@ -9,8 +9,8 @@ import pytest
 
 from tests.servers import Running
 
-DRAWN = {"prompt": "one two", "max_tokens": 10, "temperature": 1.6, "ignore_eos": True}
-GREEDY = {"prompt": "<user>one two\n<assistant>", "max_tokens": 12, "temperature": 0}
+DRAWN: dict[str, Any] = {"prompt": "one two", "max_tokens": 10, "temperature": 1.6, "ignore_eos": True}
+GREEDY: dict[str, Any] = {"prompt": "<user>one two\n<assistant>", "max_tokens": 12, "temperature": 0}
 
 
 def ask(server: Running, path: str = "/v1/completions", **body: Any) -> Any:
@@ -43,7 +43,7 @@ def test_each_choice_has_its_own_seed_whoever_else_draws(server: Running, seed: 
 
 def test_prompts_count_once_and_answers_each(server: Running) -> None:
     one = ask(server, **GREEDY | {"max_tokens": 3, "ignore_eos": True})["usage"]
-    more = {"max_tokens": 3, "ignore_eos": True, "n": 2, "best_of": 2, "echo": True}
+    more: dict[str, Any] = {"max_tokens": 3, "ignore_eos": True, "n": 2, "best_of": 2, "echo": True}
     both = ask(server, **GREEDY | more | {"prompt": [GREEDY["prompt"]] * 2})["usage"]
     assert both["prompt_tokens"] == 2 * one["prompt_tokens"]
     assert both["completion_tokens"] == 4 * one["completion_tokens"] == 12
@@ -89,7 +89,7 @@ def test_schemas_hold_for_every_choice(server: Running) -> None:
     if server.desk:
         pytest.skip("the echo follows no schema")
     schema = {"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"], "additionalProperties": False}
-    body = {
+    body: dict[str, Any] = {
         "messages": [{"role": "user", "content": "one"}],
         "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}},
         "max_tokens": 60,
@@ -126,7 +126,13 @@ def test_a_schema_that_cannot_be_followed_is_the_clients_mistake(server: Running
 def test_logprobs_are_of_the_model_whatever_bends_the_choice(server: Running) -> None:
     plain = ask(server, **GREEDY, logprobs=2)["choices"][0]["logprobs"]
     first = plain["top_logprobs"][0]
-    bends = {"temperature": 0.3, "presence_penalty": 1.5, "logit_bias": {"65": 3}, "top_k": 3, "seed": 4}
+    bends: dict[str, Any] = {
+        "temperature": 0.3,
+        "presence_penalty": 1.5,
+        "logit_bias": {"65": 3},
+        "top_k": 3,
+        "seed": 4,
+    }
     bent = ask(server, **GREEDY | bends, logprobs=2)["choices"][0]["logprobs"]
     same = set(first) & set(bent["top_logprobs"][0])
     assert same
