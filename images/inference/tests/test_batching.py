@@ -2,7 +2,7 @@
 
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -131,6 +131,22 @@ def test_a_wrong_mask_is_found_before_anybody_is_served(monkeypatch: pytest.Monk
 
 
 @torch.inference_mode()
+@torch.inference_mode()
+def test_newcomers_that_cannot_be_read_together_are_found_before_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """XGLM takes no mask that is shared by several sequences, which one prompt after the other never shows."""
+    alone = Dense.read
+
+    def read(self: Dense, first: int, prompts: Sequence[Sequence[int]], *rest: Any, **more: Any) -> Any:
+        if len(prompts) > 1:
+            raise ValueError("the mask is of one sequence, but there are more")
+        return alone(self, first, prompts, *rest, **more)
+
+    monkeypatch.setattr(Dense, "read", read)
+    rows, mode = choose(models.build(models.llama()), ModelSettings("x"), Adapters())
+    assert mode == "serial"
+    assert not rows.fits([1, 1])
+
+
 def test_a_sequence_without_a_next_token_leaves_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     model = models.build(models.llama())
     rows, _ = choose(model, ModelSettings("x"), Adapters())

@@ -56,10 +56,19 @@ SHAPES: dict[str, Callable[[], PreTrainedConfig]] = {
     "gemma2": made("Gemma2", head_dim=32, sliding_window=7),
     "mixtral": made("Mixtral", num_local_experts=4),
     "gpt-oss, sinks": made("GptOss", head_dim=32, num_local_experts=4, num_experts_per_tok=2, sliding_window=7),
+    "xglm, a mask for each row": made("XGLM", d_model=128, attention_heads=4, num_layers=4, init_std=models.LIVELY),
     "llama with biases and a tied head": made("Llama", attention_bias=True, mlp_bias=True, tie_word_embeddings=True),
 }
 STATES: dict[str, Callable[[], PreTrainedConfig]] = {
     "mamba": made("Mamba"),
+    "bamba, its first layer without places": made(
+        "Bamba",
+        attn_layer_indices=[1, 3],
+        mamba_n_heads=8,
+        mamba_d_head=32,
+        mamba_d_state=16,
+        mamba_chunk_size=16,
+    ),
     "qwen3-next": made(
         "Qwen3Next",
         head_dim=32,

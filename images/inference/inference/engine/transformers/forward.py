@@ -168,8 +168,10 @@ class Dense:
         return masks if len(masks) > 1 else next(iter(masks.values()))
 
     def _causal(self) -> dict[str, Tensor]:
+        """A mask for each kind of layer; some models want a row of it for each sequence, even where all are alike."""
         window, model = self._slots.window, self._model
-        return {kind: causal(window, reach, model.dtype, model.device) for kind, reach in (self._kinds or {}).items()}
+        masks = {kind: causal(window, reach, model.dtype, model.device) for kind, reach in (self._kinds or {}).items()}
+        return {kind: mask.expand(window.last - window.first, -1, -1, -1) for kind, mask in masks.items()}
 
     def _tensor(self, numbers: Sequence[Any]) -> Tensor:
         return torch.tensor(numbers, device=self._model.device)
@@ -185,6 +187,7 @@ class Separate:
         # Models that keep a state instead of keys and values have another name for it.
         known = inspect.signature(model.forward).parameters
         self._cache_argument = "cache_params" if "cache_params" in known else "past_key_values"
+        self._takes_positions = "position_ids" in known
 
     def fits(self, needs: Sequence[int]) -> bool:
         return len(needs) <= 1
@@ -210,24 +213,28 @@ class Separate:
         if start == 0:
             self._caches[first:] = [DynamicCache(config=self._model.config) for _ in prompts]
         logits = [
-            self._forward(prompt, self._caches[first + number], 0 if every else 1, adapters[number])
+            self._forward(prompt, start, self._caches[first + number], 0 if every else 1, adapters[number])
             for number, prompt in enumerate(prompts)
         ]
         return logits[0] if every else torch.cat(logits)
 
     def advance(self, tokens: Sequence[int], lengths: Sequence[int], adapters: Adapters) -> Tensor:
-        del lengths
-        rows = zip(tokens, self._caches, adapters, strict=True)
-        return torch.cat([self._forward([token], cache, 1, adapter) for token, cache, adapter in rows])
+        rows = zip(tokens, lengths, self._caches, adapters, strict=True)
+        return torch.cat([self._forward([token], length, cache, 1, adapter) for token, length, cache, adapter in rows])
 
     def drop(self, row: int, last: int, length: int) -> None:
         del length
         self._caches[row] = self._caches[last]
         del self._caches[last]
 
-    def _forward(self, tokens: Sequence[int], cache: DynamicCache, keep: int, adapter: str | None) -> Tensor:
+    def _forward(
+        self, tokens: Sequence[int], start: int, cache: DynamicCache, keep: int, adapter: str | None
+    ) -> Tensor:
         ids = torch.tensor([list(tokens)], device=self._model.device)
         rest = adapter_arguments([adapter]) | {self._cache_argument: cache}
+        if self._takes_positions:
+            # Some hybrids would take them from their first layer, whose state knows of none.
+            rest["position_ids"] = torch.arange(start, start + len(tokens), device=ids.device)[None]
         answer = self._model(input_ids=ids, use_cache=True, logits_to_keep=keep, **rest)
         logits: Tensor = answer.logits[0]
         return logits.float()

@@ -208,14 +208,17 @@ def _disagreement(
 ) -> str:
     """Why the rows differ from `generate`; empty where they agree.
 
-    The second prompt joins when the first is under way, and the first then leaves: what the batch does all day. It
-    joins a row that somebody else has left full: a mask that reaches too far shows only where there is something.
+    Both prompts are read at once, then the first in two parts. The second joins when the first is under way, and the
+    first then leaves: what the batch does all day. It joins a row that somebody else has left full: a mask that reaches
+    too far shows only where there is something.
     """
     names = [adapters.for_request(None)] * 2
     (first, wanted_first), (second, wanted_second) = reference
     try:
         rows.reserve([2 * LONG + STEPS] * 2)
-        seen_first = [rows.read(0, [prompts[0]], 0, names[:1])]
+        together = rows.read(0, prompts, 0, names)
+        rows.read(0, [prompts[0][:SHORT]], 0, names[:1])
+        seen_first = [rows.read(0, [prompts[0][SHORT:]], SHORT, names[:1])]
         seen_first.append(rows.advance(first[:1], [LONG], names[:1]))
         rows.read(1, [[*reversed(prompts[0]), *prompts[0]]], 0, names[:1])
         seen_second = [rows.read(1, [prompts[1]], 0, names[:1])]
@@ -228,7 +231,8 @@ def _disagreement(
         seen_second += [rows.advance([second[step]], [SHORT + step], names[:1]) for step in rest]
     except Exception as error:  # noqa: BLE001 -- any refusal of the model rules this way out
         return f"{type(error).__name__}: {error}".splitlines()[0]
-    return _difference([(torch.cat(seen_first), wanted_first), (torch.cat(seen_second), wanted_second)], rows.dtype)
+    seen = [(torch.cat(seen_first), wanted_first), (torch.cat(seen_second), wanted_second)]
+    return _difference([*seen, (together[:1], wanted_first), (together[1:], wanted_second)], rows.dtype)
 
 
 def _difference(pairs: list[tuple[Tensor, Tensor]], dtype: torch.dtype) -> str:
