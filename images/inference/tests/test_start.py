@@ -1,6 +1,7 @@
 """Everything that is settled before the model is loaded: flags, launcher, threads, the model's folder."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from inference.engine import adapter_folders as adapters
 from inference.engine.model_folder import check_folder, trust
 from inference.engine.transformers import load
-from inference.errors import StartError
+from inference.errors import CANNOT_HEAL, StartError
 from inference.flags import parse
 from inference.launcher import single_script
 from inference.settings import ModelSettings
@@ -131,6 +132,18 @@ def linked(folder: Path) -> None:
     (folder / "model.safetensors").symlink_to(target)
 
 
+def recommends(**settings: object) -> Callable[[Path], object]:
+    return lambda folder: (folder / "generation_config.json").write_text(json.dumps(settings))
+
+
+def configures(**settings: object) -> Callable[[Path], object]:
+    def spoil(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | settings))
+
+    return spoil
+
+
 SPOILT: list[tuple[Callable[[Path], object], str]] = [
     (cut_off, "cut off"),
     (pickled, "pickled"),
@@ -143,6 +156,13 @@ SPOILT: list[tuple[Callable[[Path], object], str]] = [
     (lambda folder: (folder / "model.safetensors").unlink(), "no weights"),
     (lambda folder: (folder / "model.safetensors").write_bytes(b""), "cut off"),
     (lambda folder: (folder / "model.safetensors").write_bytes(b"\xff" * 100), "cut off"),
+    (lambda folder: (folder / "model.safetensors.index.json").write_text("[]"), "names no weights"),
+    (lambda folder: (folder / "model.safetensors.index.json").write_text('{"weight_map": [1]}'), "names no weights"),
+    (lambda folder: (folder / "generation_config.json").write_text("{"), "generation_config.json"),
+    (lambda folder: (folder / "generation_config.json").write_text("[]"), "no mapping"),
+    (recommends(temperature=-1), "temperature"),
+    (recommends(top_p="much"), "top_p"),
+    (recommends(eos_token_id=[1, "x"]), "no token"),
 ]
 
 
@@ -158,6 +178,33 @@ def test_a_spoilt_folder_is_refused(
     spoil(folder)
     with pytest.raises(StartError, match=named):
         check_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (configures(num_hidden_layers=4), "`model.layers.3.input_layernorm.weight` is missing"),
+        (configures(hidden_size=256), "is 512x128 and not 512x256"),
+    ],
+)
+def test_weights_that_are_not_those_of_the_configuration_are_never_made_up(
+    spoil: Callable[[Path], object], named: str, llama_folder: Path, tmp_path: Path
+) -> None:
+    """What is missing would be filled by chance, and the answers be nonsense."""
+    folder = shutil.copytree(llama_folder, tmp_path / "model")
+    spoil(folder)
+    with pytest.raises(StartError, match=named) as caught:
+        load.load(ModelSettings(str(folder)))
+    assert caught.value.exit_code == CANNOT_HEAL
+
+
+def test_weights_that_nothing_uses_are_said(
+    llama_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = shutil.copytree(llama_folder, tmp_path / "model")
+    configures(num_hidden_layers=2)(folder)
+    load.load(ModelSettings(str(folder)))
+    assert "model.layers.2.input_layernorm.weight" in caplog.text
 
 
 def test_remote_code_needs_a_pin_and_is_not_run_where_it_is_not_needed() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from inference.errors import RequestError
+from inference.errors import RequestError, StartError
 from inference.flags import parse
 from inference.text.detokenize import Detokenizer, StopStrings
 from inference.text.tokenizer import HubTokenizer
@@ -84,6 +84,26 @@ def test_a_template_gets_the_variables_of_a_request_and_no_others(tmp_path: Path
 
 
 @pytest.mark.slow
+def test_a_model_with_several_templates_uses_the_one_for_tools_where_there_are_any(tmp_path: Path) -> None:
+    models.tokenizer(tmp_path)
+    (tmp_path / "additional_chat_templates").mkdir()
+    (tmp_path / "additional_chat_templates" / "tool_use.jinja").write_text("with tools: {{ messages[0].content }}")
+    tokenizer = HubTokenizer(PreTrainedTokenizerFast.from_pretrained(tmp_path))
+    said = [{"role": "user", "content": "one"}]
+    assert tokenizer.decode(tokenizer.chat(said)) == "<user>one\n<assistant>"
+    assert tokenizer.knows_tools
+    assert tokenizer.decode(tokenizer.chat(said, tools=[{"type": "function"}])) == "with tools: one"
+
+
+def test_a_template_that_cannot_be_read_is_found_at_the_start_and_one_that_refuses_is_not(tmp_path: Path) -> None:
+    inner = models.tokenizer(tmp_path)
+    with pytest.raises(StartError, match="chat template"):
+        HubTokenizer(inner, "{% for m in messages %}{{ m")
+    picky = HubTokenizer(inner, "{{ raise_exception('no system message') }}")
+    with pytest.raises(RequestError, match="no system message"):
+        picky.chat([{"role": "user", "content": "one"}])
+
+
 def test_a_tokenizer_without_end_padding_or_template_serves_all_the_same(tmp_path: Path) -> None:
     folder = models.save(tmp_path / "odd", models.llama(eos_token_id=None, bos_token_id=None))
     assert bare(folder).end_tokens == frozenset()

@@ -1,7 +1,7 @@
 """What must be true of a model folder before anything of it is loaded: whole, and safe to read."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,15 @@ from inference.settings import ModelSettings
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "tekken.json", "vocab.txt")
 HEADER_LENGTH = 8
+RECOMMENDED: Mapping[str, Callable[[float], bool]] = {
+    "temperature": lambda value: value >= 0,
+    "top_k": lambda value: value >= -1 and value == int(value),
+    "top_p": lambda value: 0 < value <= 1,
+    "min_p": lambda value: 0 <= value <= 1,
+    "typical_p": lambda value: 0 < value <= 1,
+    "repetition_penalty": lambda value: value > 0,
+}
+"""Which values the settings of a model's makers can have."""
 
 
 def check_folder(folder: Path) -> None:
@@ -22,8 +31,29 @@ def check_folder(folder: Path) -> None:
     if not any((folder / name).is_file() for name in TOKENIZERS):
         needed = f"it needs one of {', '.join(TOKENIZERS)}"
         raise StartError(f"the model folder `{folder}` has no tokenizer", needed, CANNOT_HEAL)
+    _check_generation(folder / "generation_config.json")
     for name in _weight_files(folder):
         _check_safetensors(folder, name)
+
+
+def _check_generation(path: Path) -> None:
+    """Refuse recommended settings that cannot be meant: loaders pass over a broken file, and every answer suffers."""
+    settings = read_json(path) if path.exists() else {}
+    if not isinstance(settings, dict):
+        raise StartError(f"`{path}` is no mapping", "copy the model again", CANNOT_HEAL)
+    for name, fits in RECOMMENDED.items():
+        value = settings.get(name)
+        if value is not None and not (_is_number(value) and fits(value)):
+            wrong = f"`{path}` recommends `{name}: {value}`, which cannot be followed"
+            raise StartError(wrong, "correct it", CANNOT_HEAL)
+    ends = settings.get("eos_token_id")
+    if not all(isinstance(token, int) for token in (ends if isinstance(ends, list) else [ends or 0])):
+        wrong = f"`{path}` names `{ends}` as the end, which is no token"
+        raise StartError(wrong, "correct `eos_token_id`", CANNOT_HEAL)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def read_json(path: Path) -> Any:
@@ -40,7 +70,10 @@ def _weight_files(folder: Path) -> list[str]:
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         weights = read_json(index)
-        names = sorted(set(weights.get("weight_map", {}).values())) if isinstance(weights, dict) else []
+        places = weights.get("weight_map") if isinstance(weights, dict) else None
+        if not isinstance(places, dict) or not places:
+            raise StartError(f"`{index}` names no weights", "copy the model again", CANNOT_HEAL)
+        names = sorted(set(places.values()), key=str)
         for name in names:
             if not isinstance(name, str) or Path(name).name != name:
                 outside = f"`{index}` names the file `{name}` outside of its folder"

@@ -1,14 +1,18 @@
 """What the front needs of a tokenizer: text to tokens and back, and the model's own chat template."""
 
 import inspect
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from inference.errors import RequestError, StartError, unsupported
+from jinja2 import TemplateSyntaxError
+
+from inference.errors import CANNOT_HEAL, RequestError, StartError, unsupported
 from inference.text.spelling import Spelling
 
+log = logging.getLogger(__name__)
 Message = Mapping[str, Any]
 NONE: Message = MappingProxyType({})
 TEMPLATE_LIMIT = 256 * 1024
@@ -51,7 +55,9 @@ class HubTokenizer:
 
     def __init__(self, tokenizer: Any, template: str | None = None, ends: frozenset[int] = frozenset()) -> None:
         self.inner = tokenizer
+        self._given = template
         self._template = template or tokenizer.chat_template
+        self._check_template()
         own = tokenizer.eos_token_id
         self._ends = ends or (frozenset() if own is None else frozenset({own}))
         self._spelling = Spelling(
@@ -59,6 +65,17 @@ class HubTokenizer:
             tokenizer.convert_ids_to_tokens,
             self.encode(WORD, special=False)[-1:],
         )
+
+    def _check_template(self) -> None:
+        """A template that no conversation could pass is found before the first one; any other complaint can wait."""
+        try:
+            if self._template:
+                greeting = [{"role": "user", "content": "Hello"}]
+                self.inner.apply_chat_template(greeting, chat_template=self._given, tokenize=False)
+        except TemplateSyntaxError as error:
+            raise StartError(f"the chat template cannot be read: {error}", "correct it", CANNOT_HEAL) from error
+        except Exception:
+            log.debug("the chat template refuses a greeting", exc_info=True)
 
     @property
     def end_tokens(self) -> frozenset[int]:
@@ -103,7 +120,7 @@ class HubTokenizer:
             text = self.inner.apply_chat_template(
                 list(messages),
                 tools=list(tools) or None,
-                chat_template=self._template,
+                chat_template=self._given,  # without one, the model's own for tools, where it has several
                 tokenize=False,
                 add_generation_prompt=not continue_last,
                 continue_final_message=continue_last,

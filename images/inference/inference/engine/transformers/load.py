@@ -11,6 +11,7 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, AutoT
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from inference.engine.model_folder import check_folder, trust
+from inference.engine.transformers import whole
 from inference.errors import CANNOT_HEAL, StartError
 from inference.settings import ModelSettings
 from inference.text.tokenizer import HubTokenizer, read_template
@@ -102,7 +103,12 @@ def _load_model(settings: ModelSettings, config: Any, source: dict[str, Any]) ->
         arguments["device_map"] = settings.device_map
     if settings.quantization:
         arguments["quantization_config"] = _quantization(settings.quantization, arguments["dtype"])
-    return AutoModelForCausalLM.from_pretrained(settings.source, **source, **arguments)
+    # Sizes that do not fit are in the report as well, by name.
+    arguments |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
+    loader: Any = AutoModelForCausalLM  # whose types know nothing of the report
+    model, report = loader.from_pretrained(settings.source, **source, **arguments)
+    whole.check(settings.source, report)
+    return model
 
 
 def _quantization(bits: str, dtype: torch.dtype) -> Any:
