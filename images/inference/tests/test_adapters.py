@@ -61,7 +61,8 @@ def answers(base: Path, mounted: Path, wanted: list[str | None], strengths: dict
     model = AutoModelForCausalLM.from_pretrained(base).eval()
     model, loaded = lora.load(model, find(mounted, strengths), "cat")
     with torch.inference_mode():
-        rows, _ = choose(model, ModelSettings("x"), loaded)
+        rows, mode = choose(model, ModelSettings("x"), loaded)
+        assert mode == "continuous"
         sampling = Sampling(max_tokens=STEPS, temperature=0.0)
         sequences = [
             Running(Work(prompt, sampling, name), Sampler(sampling, prompt), [], loaded.for_request(name))
