@@ -11,12 +11,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
 import uvicorn
 
+from inference.api.work import LONG_BODY
+from inference.deployment import Served
+from inference.engine.echo import EchoEngine, EchoTokenizer
 from inference.serve import Server
 from inference.settings import Front, Limits
 from tests.servers import PLACES, Running, command, echo_served, free_port, in_process
@@ -320,6 +324,44 @@ def test_ctrl_c_loses_nothing_and_leaves_no_traceback(llama_folder: Path) -> Non
         assert server.process.wait(20) == 0
         assert eventually(lambda: server.log()[-1]["message"] == "ended")
         assert len(server.log()) == len(server.lines)
+
+
+class Pondering(EchoTokenizer):
+    """Takes as long over a long text as the test lets it."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.done = threading.Event()
+
+    def encode(self, text: str, *, special: bool = True) -> list[int]:
+        if len(text) > LONG_BODY:
+            self.begun.set()
+            assert self.done.wait(30)
+        return super().encode(text, special=special)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/completions", {"prompt": "x" * LONG_BODY * 2}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x" * LONG_BODY * 2}]}),
+        ("/v1/responses", {"input": "x" * LONG_BODY * 2}),
+        ("/chat", {"prompt": "x" * LONG_BODY * 2}),
+    ],
+)
+def test_a_long_text_keeps_nobody_waiting(path: str, body: dict[str, Any]) -> None:
+    tokenizer = Pondering()
+    with (
+        in_process(lambda: Served(EchoEngine(), tokenizer, ("echo",))) as server,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        long = pool.submit(server.client.post, path, json=body)
+        assert tokenizer.begun.wait(10)
+        with httpx.Client(base_url=server.url, timeout=10) as other:
+            assert other.get("/health").status_code == httpx.codes.OK
+            assert other.post("/v1/completions", json={"prompt": "x", "max_tokens": 1}).status_code == httpx.codes.OK
+        tokenizer.done.set()
+        assert long.result(30).status_code == httpx.codes.BAD_REQUEST  # more than the context
 
 
 def test_who_asks_again_later_does_not_wait_for_the_rest() -> None:

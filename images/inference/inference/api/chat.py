@@ -7,7 +7,7 @@ import uuid
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from inference.api import tools
 from inference.api.answers import Events, Whole, event
@@ -27,10 +27,10 @@ def router(desk: Desk) -> APIRouter:
     routes = APIRouter(tags=["OpenAI"])
 
     @routes.post("/v1/chat/completions", response_model=None, summary="Answer a conversation")
-    async def chat(body: ChatRequest) -> Response:
+    async def chat(request: Request, body: ChatRequest) -> Response:
         served = desk.deployment.require()
         offered = tools.offered(served, body)
-        made = orders(served, body, offered, desk)
+        made = await desk.read(request, lambda: orders(served, body, offered, desk))
         answer = Chat(served, body, offered)
         if body.stream:
             return Events(desk, len(made), answer.events(desk, made))

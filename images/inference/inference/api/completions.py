@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from inference.api.answers import Events, Whole, event
 from inference.api.fields import check_length, check_text, check_tokens, refuse_unknown
@@ -27,9 +27,9 @@ def router(desk: Desk) -> APIRouter:
     routes = APIRouter(tags=["OpenAI"])
 
     @routes.post("/v1/completions", response_model=None, summary="Continue prompts")
-    async def completions(body: CompletionRequest) -> Response:
+    async def completions(request: Request, body: CompletionRequest) -> Response:
         served = desk.deployment.require()
-        made = orders(served, body, desk)
+        made = await desk.read(request, lambda: orders(served, body, desk))
         answer = Completion(served, body)
         if body.stream:
             return Events(desk, len(made), answer.events(desk, made))

@@ -6,7 +6,7 @@ Whatever `generate` takes may be asked for. What the batch can honour runs there
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from inference.api.answers import Whole
@@ -92,9 +92,9 @@ def router(desk: Desk, pipeline: Pipeline) -> APIRouter:
 
     @routes.post("/generate", response_model=None, summary="Continue a prompt")
     @routes.post("/chat", response_model=None, summary="Continue a prompt, or answer messages")
-    async def chat(body: ChatBody) -> Response:
+    async def chat(request: Request, body: ChatBody) -> Response:
         served = desk.deployment.require()
-        made = order(served, body, pipeline)
+        made = await desk.read(request, lambda: order(served, body, pipeline))
         shown = _shown_prompt(body, pipeline)
 
         async def work() -> dict[str, str]:

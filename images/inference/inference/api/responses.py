@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from inference.api import tools
 from inference.api.answers import Events, Whole, event
@@ -36,13 +36,13 @@ def router(desk: Desk) -> APIRouter:
     routes = APIRouter(tags=["OpenAI"])
 
     @routes.post("/v1/responses", response_model=None, summary="Answer a conversation, in OpenAI's newer words")
-    async def respond(body: ResponsesRequest) -> Response:
+    async def respond(request: Request, body: ResponsesRequest) -> Response:
         served = desk.deployment.require()
         with _in_the_words_of_this_path():
             asked = as_chat(body)
             refuse_unknown(body)
             offered = tools.offered(served, asked)
-            made = orders(served, asked, offered, desk)
+            made = await desk.read(request, lambda: orders(served, asked, offered, desk))
         answer = Answer(served, body, Chat(served, asked, offered))
         if body.stream:
             return Events(desk, len(made), answer.events(desk, made))
