@@ -4,7 +4,6 @@ KAITO merges every folder below `/mnt/adapter` into one adapter, each with the s
 the adapter's name gives (1.0 without). That one answers for the model's own name; an adapter's name gets it alone.
 """
 
-import functools
 import logging
 from typing import Any
 
@@ -54,19 +53,7 @@ def load(model: Any, adapters: list[Adapter], combination: str) -> tuple[Any, Ad
             ) from error
         log.info("adapter `%s` with strength %s", adapter.name, adapter.strength)
     _combine(wrapped, adapters, combination)
-    _show_arguments(wrapped, model)
     return wrapped, Adapters(tuple(adapter.name for adapter in adapters))
-
-
-def _show_arguments(wrapped: Any, model: Any) -> None:
-    """PEFT's `forward` takes anything: whoever asks what may be given, places for one, must learn it from the model."""
-    inner = wrapped.forward
-
-    @functools.wraps(model.forward)
-    def forward(*arguments: Any, **named: Any) -> Any:
-        return inner(*arguments, **named)
-
-    wrapped.forward = forward
 
 
 def _shapes(model: Any) -> dict[str, tuple[int, ...]]:

@@ -6,7 +6,7 @@ a cache of its own and advances them one after the other: slower, and right for 
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import torch
@@ -66,6 +66,12 @@ def adapter_arguments(adapters: Adapters) -> dict[str, Any]:
     return {"adapter_names": names} if names else {}
 
 
+def arguments_of(model: Any) -> Collection[str]:
+    """What the model's own `forward` can be given; PEFT's around it takes anything and says nothing."""
+    own = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return inspect.signature(own.forward).parameters
+
+
 class Dense:
     """All rows in one tensor a layer."""
 
@@ -77,8 +83,7 @@ class Dense:
         self._decoder = decoder
         self._budget: int | None = None
         self._kinds = window_kinds(model.config)
-        accepted = inspect.signature(model.forward).parameters
-        self._takes_positions = "position_ids" in accepted
+        self._takes_positions = "position_ids" in arguments_of(model)
         self._slots = Slots(model.config.get_text_config(decoder=True).num_hidden_layers)
 
     @property
@@ -185,7 +190,7 @@ class Separate:
         self.in_parts = in_parts
         self._caches: list[DynamicCache] = []
         # Models that keep a state instead of keys and values have another name for it.
-        known = inspect.signature(model.forward).parameters
+        known = arguments_of(model)
         self._cache_argument = "cache_params" if "cache_params" in known else "past_key_values"
         self._takes_positions = "position_ids" in known
 
