@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from inference.engine import adapter_folders as adapters
 from inference.engine.model_folder import check_folder, trust
@@ -256,3 +257,11 @@ def test_adapter_folders_and_strengths_are_checked(tmp_path: Path) -> None:
     for wrong in ("1.5", "-1", "much", "nan"):
         with pytest.raises(StartError, match="strength"):
             adapters.find(tmp_path, {"dolly": wrong})
+
+
+def test_recommendations_that_no_request_gets_by_itself_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    neutral = GenerationConfig(num_beams=1, min_length=0, no_repeat_ngram_size=0, top_k=7, do_sample=True)
+    assert load._sampling_defaults(neutral)["top_k"] == 7
+    assert caplog.text == ""
+    load._sampling_defaults(GenerationConfig(no_repeat_ngram_size=3, bad_words_ids=[[5]]))
+    assert "`bad_words_ids`, `no_repeat_ngram_size`" in caplog.text

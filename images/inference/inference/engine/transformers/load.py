@@ -20,6 +20,14 @@ log = logging.getLogger(__name__)
 Loaded_ = TypeVar("Loaded_")
 DEFAULT_CONTEXT = 2048
 UNBOUNDED = 10**9
+NOT_FOLLOWED = frozenset({
+    "bad_words_ids", "begin_suppress_tokens", "encoder_no_repeat_ngram_size", "epsilon_cutoff", "eta_cutoff",
+    "exponential_decay_length_penalty", "forced_bos_token_id", "forced_eos_token_id", "guidance_scale", "length_penalty",
+    "min_length", "min_new_tokens", "no_repeat_ngram_size", "num_beams", "penalty_alpha", "sequence_bias",
+    "suppress_tokens",
+})  # fmt: skip
+"""What a batch has no way to do, or would do to requests that ask for something else."""
+NEUTRAL: tuple[Any, ...] = (None, 0, 1, [], {})
 LENGTH_DEPENDENT = ("longrope", "dynamic")
 """Rotations that change once a text is longer than those of the training."""
 
@@ -197,6 +205,10 @@ def _steady(text: Any) -> int | None:
 
 def _sampling_defaults(own: GenerationConfig) -> dict[str, Any]:
     """What the model's makers recommend, for requests that leave it open."""
+    passed_over = sorted(name for name in NOT_FOLLOWED if getattr(own, name, None) not in NEUTRAL)
+    if passed_over:
+        listed = ", ".join(f"`{name}`" for name in passed_over)
+        log.warning("the model's makers recommend %s, which requests do not get by themselves", listed)
     names: tuple[str, ...] = ("temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty")
     if own.do_sample is False:
         names = ("repetition_penalty",)
