@@ -22,9 +22,9 @@ DEFAULT_CONTEXT = 2048
 UNBOUNDED = 10**9
 NOT_FOLLOWED = frozenset({
     "bad_words_ids", "begin_suppress_tokens", "encoder_no_repeat_ngram_size", "epsilon_cutoff", "eta_cutoff",
-    "exponential_decay_length_penalty", "forced_bos_token_id", "forced_eos_token_id", "guidance_scale", "length_penalty",
-    "min_length", "min_new_tokens", "no_repeat_ngram_size", "num_beams", "penalty_alpha", "sequence_bias",
-    "suppress_tokens",
+    "exponential_decay_length_penalty", "forced_bos_token_id", "forced_eos_token_id", "guidance_scale",
+    "length_penalty", "min_length", "min_new_tokens", "no_repeat_ngram_size", "num_beams", "penalty_alpha",
+    "sequence_bias", "suppress_tokens",
 })  # fmt: skip
 """What a batch has no way to do, or would do to requests that ask for something else."""
 NEUTRAL: tuple[Any, ...] = (None, 0, 1, [], {})
