@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import NoReturn, Protocol, TypeVar
 
-from inference import logs
+from inference import caches, logs
 from inference.deployment import Served
 from inference.errors import StartError
 from inference.serve import run
@@ -46,6 +46,7 @@ def serve(parse: Callable[[str], Understood], load: Callable[[Understood], Serve
     logs.configure()
     try:
         command = parse(environ.get("LOCAL_RANK", "0"))
+        os.environ.update(caches.moved(environ))
     except StartError as error:
         log.error(str(error))  # noqa: TRY400 -- the message is the interface, a traceback is none
         return error.exit_code

@@ -18,6 +18,7 @@ import psutil
 import pytest
 import uvicorn
 
+from inference import caches
 from inference.api.work import LONG_BODY
 from inference.deployment import Served
 from inference.engine.echo import EchoEngine, EchoTokenizer
@@ -372,6 +373,17 @@ def test_who_asks_again_later_does_not_wait_for_the_rest() -> None:
         server.handle_exit(signal.SIGTERM, None)
         assert server.should_exit is expected
     assert len(drains) == 1
+
+
+@pytest.mark.slow
+def test_the_server_starts_without_the_volume_for_caches(llama_folder: Path, tmp_path: Path) -> None:
+    """The image names folders of a volume that whoever swaps only the image in his manifest does not mount."""
+    (tmp_path / "file").touch()
+    lost = {name: str(tmp_path / "file" / name) for name in caches.NAMES}
+    port = free_port()
+    script = ["python3", "tfs/inference_api.py", "--pretrained_model_name_or_path", str(llama_folder)]
+    with command([*script, "--port", str(port)], port, ready=True, TMPDIR=str(tmp_path), **lost) as server:
+        assert any("cannot be made" in line["message"] for line in server.log())
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
+from inference import caches
 from inference.engine import adapter_folders as adapters
 from inference.engine.model_folder import check_folder, trust
 from inference.engine.transformers import load
@@ -112,6 +114,22 @@ def test_threads_follow_the_container_and_not_accelerates_default(tmp_path: Path
     assert threads_to_use({"OMP_NUM_THREADS": "1"}, 8) == 1
     assert threads_to_use({"OMP_NUM_THREADS": "4"}, 2) == 2
     assert threads_to_use({"OMP_NUM_THREADS": "x"}, 3) == 3
+
+
+def test_caches_that_cannot_be_made_go_to_the_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below a file nothing can be made, not even by root."""
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    wanted = {"HF_HOME": str(tmp_path / "file" / "hf"), "XDG_CACHE_HOME": str(tmp_path / "made"), "PATH": "/nowhere"}
+    assert caches.moved(wanted) == {"HF_HOME": str(tmp_path / "cache" / "hf_home")}
+    assert caches.moved({"XDG_CACHE_HOME": str(tmp_path / "made")}) == {}
+
+    def none() -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    with pytest.raises(StartError, match="emptyDir"):
+        caches.moved(wanted)
 
 
 def cut_off(folder: Path) -> None:
