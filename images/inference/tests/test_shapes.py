@@ -119,7 +119,15 @@ def test_a_model_that_even_alone_answers_otherwise_is_not_served(monkeypatch: py
         choose(model, ModelSettings("x"), Adapters())
 
 
-@pytest.mark.parametrize("name", ["T5", "Bert", "Roberta", "Bart"])
+@torch.inference_mode()
+def test_a_model_that_can_be_loaded_and_not_run_is_refused_in_one_sentence() -> None:
+    model = models.build(models.llama())
+    model.model.layers[1].mlp.down_proj = torch.nn.Linear(8, 128)
+    with pytest.raises(StartError, match="cannot generate: RuntimeError: mat1 and mat2"):
+        choose(model, ModelSettings("x"), Adapters())
+
+
+@pytest.mark.parametrize("name", ["T5", "Bert", "BertGeneration", "Roberta", "Bart"])
 def test_encoders_are_refused_though_some_can_be_loaded(name: str, tmp_path: Path) -> None:
     getattr(transformers, f"{name}Config")(vocab_size=100).save_pretrained(tmp_path)
     (tmp_path / "tokenizer.json").write_text("{}")

@@ -28,6 +28,8 @@ NOT_FOLLOWED = frozenset({
 })  # fmt: skip
 """What a batch has no way to do, or would do to requests that ask for something else."""
 NEUTRAL: tuple[Any, ...] = (None, 0, 1, [], {})
+ENCODERS = frozenset({"bert-generation"})
+"""Encoders that transformers lists among the models that generate, and not among those that fill in masks."""
 LENGTH_DEPENDENT = ("longrope", "dynamic")
 """Rotations that change once a text is longer than those of the training."""
 
@@ -102,7 +104,8 @@ def _decodes(config: Any) -> bool:
     """Whether the model continues texts; encoders that can be loaded as if they did would only answer nonsense."""
     if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or getattr(config, "is_encoder_decoder", False):
         return False
-    return config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES or bool(getattr(config, "is_decoder", False))
+    encodes = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES or config.model_type in ENCODERS
+    return not encodes or bool(getattr(config, "is_decoder", False))
 
 
 def _load_model(settings: ModelSettings, config: Any, source: dict[str, Any]) -> Any:

@@ -77,13 +77,30 @@ def fitting(context: int, longest: int | None, wanted: int | None) -> int:
 def choose(model: Any, settings: ModelSettings, adapters: lora.Adapters) -> tuple[Rows, str]:
     """A way of serving that agrees with `generate`: a batch, where one does."""
     prompts = _prompts(model)
-    reference = [_generated(model, prompt, adapters) for prompt in prompts]
+    reference = _reference(model, prompts, adapters)
     if can_pack(model):
         _pack(model, prompts[0], reference[0][1], adapters)
     batch = None if settings.mode == "serial" else _batch(model, settings, prompts, reference, adapters)
     if batch:
         return batch, "continuous"
     return _serial(model, prompts[0], reference[0], adapters), "serial"
+
+
+def _reference(model: Any, prompts: list[list[int]], adapters: lora.Adapters) -> list[tuple[list[int], Tensor]]:
+    """What `generate` answers to each; a configuration may describe a model that can be loaded and not run."""
+    try:
+        return [_generated(model, prompt, adapters) for prompt in prompts]
+    except Exception as error:
+        log.debug("`generate` failed", exc_info=True)
+        raise StartError(
+            f"a `{model.config.model_type}` model of this configuration cannot generate: {_reason(error)}",
+            "correct its `config.json`",
+            CANNOT_HEAL,
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _pack(model: Any, prompt: list[int], wanted: Tensor, adapters: lora.Adapters) -> None:
@@ -94,7 +111,7 @@ def _pack(model: Any, prompt: list[int], wanted: Tensor, adapters: lora.Adapters
         answer = model(input_ids=ids, use_cache=False, **adapter_arguments([adapters.for_request(None)]))
         reason = _difference([(answer.logits[0, -1:].float(), wanted)], model.dtype)
     except Exception as error:  # noqa: BLE001 -- a model's own program may do anything with its layers
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = _reason(error)
     if reason:
         log.info("packed layers are not used: %s", reason)
         unpack(model)
@@ -154,7 +171,7 @@ def _misread(rows: Separate, prompt: list[int], reference: tuple[list[int], Tens
         seen = [rows.read(0, [prompt[start:]], start, names)]
         seen += [rows.advance([tokens[step]], [LONG + step], names) for step in range(STEPS - 1)]
     except Exception as error:  # noqa: BLE001 -- any refusal of the model rules this way out
-        return f"{type(error).__name__}: {error}".splitlines()[0]
+        return _reason(error)
     return _difference([(torch.cat(seen), wanted)], rows.dtype)
 
 
@@ -230,7 +247,7 @@ def _disagreement(
         rest = range(STEPS // 2 - 1, STEPS - 1)
         seen_second += [rows.advance([second[step]], [SHORT + step], names[:1]) for step in rest]
     except Exception as error:  # noqa: BLE001 -- any refusal of the model rules this way out
-        return f"{type(error).__name__}: {error}".splitlines()[0]
+        return _reason(error)
     seen = [(torch.cat(seen_first), wanted_first), (torch.cat(seen_second), wanted_second)]
     return _difference([*seen, (together[:1], wanted_first), (together[1:], wanted_second)], rows.dtype)
 
