@@ -53,10 +53,12 @@ def started(peer: Peer, folder: str, dtype: str, log: Path) -> Iterator[tuple[st
         )
     try:
         url = f"http://127.0.0.1:{port}"
-        while not _healthy(url):
-            if process.poll() is not None or time.perf_counter() - began > READY_SECONDS:
-                raise RuntimeError(f"did not become ready; its log is {log}")
-            time.sleep(0.05)
+        # One client: to make a new one takes as much of a processor as a server's start can spare.
+        with httpx.Client(base_url=url, timeout=5) as client:
+            while not _healthy(client):
+                if process.poll() is not None or time.perf_counter() - began > READY_SECONDS:
+                    raise RuntimeError(f"did not become ready; its log is {log}")
+                time.sleep(0.05)
         yield url, psutil.Process(process.pid), time.perf_counter() - began
     finally:
         with suppress(ProcessLookupError):
@@ -64,9 +66,9 @@ def started(peer: Peer, folder: str, dtype: str, log: Path) -> Iterator[tuple[st
         process.wait()
 
 
-def _healthy(url: str) -> bool:
+def _healthy(client: httpx.Client) -> bool:
     try:
-        return httpx.get(f"{url}/health", timeout=5).status_code == httpx.codes.OK
+        return client.get("/health").status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
 
