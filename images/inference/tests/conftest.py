@@ -1,5 +1,6 @@
 """What many tests start from: model folders, each made once, and a server of each engine, started once."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,22 @@ import pytest
 import torch
 from xdist.scheduler import LoadScopeScheduling
 
+from inference.logs import JsonLines
 from tests import models
 from tests.internet import Internet
 from tests.servers import PLACES, START, Running, command, echo_served, free_port, in_process, vllm_missing
 
 # The models are tiny: a second thread would only wait, and wait actively, for its turn on a machine that others use.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def log_ends_with_its_test() -> Iterator[None]:
+    """A test that runs a command in this process sends the log to a stream that is closed after it."""
+    yield
+    for handler in logging.root.handlers[:]:
+        if isinstance(handler.formatter, JsonLines):
+            logging.root.removeHandler(handler)
 
 
 class ByServer(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types

@@ -234,3 +234,10 @@ def test_metrics_are_in_the_form_that_each_reader_understands(server: Running) -
     assert kind("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1") == "text"
     assert kind(None) == ("text" if by_vllm else "json")  # as KAITO's two runtimes do
     assert kind("*/*", "/prometheus/metrics") == "text"
+
+
+@pytest.mark.parametrize("field", ["temperature", "repetition_penalty", "top_p", "min_p"])
+def test_the_smallest_numbers_end_no_answer_on_our_side(server: Running, field: str) -> None:
+    """A logit divided by the smallest number there is would be none."""
+    answer = server.client.post("/v1/chat/completions", json={"messages": SAID, "max_tokens": 2, field: 5e-324})
+    assert answer.status_code in (httpx.codes.OK, httpx.codes.BAD_REQUEST), answer.text

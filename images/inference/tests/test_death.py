@@ -25,9 +25,12 @@ from tests.test_operations import eventually, running
 pytestmark = pytest.mark.slow
 
 CONTEXT = 60_000
-ENDLESS = {"prompt": "one two", "max_tokens": CONTEXT - 100, "ignore_eos": True}
-"""Minutes of work: it runs for certain when the engine dies."""
-KAITO = {"prompt": "x", "generate_kwargs": {"max_new_tokens": CONTEXT - 100, "eos_token_id": []}}
+ENDLESS = {"prompt": "one two", "max_tokens": CONTEXT - 100, "ignore_eos": True, "temperature": 0}
+"""Minutes of work: it runs for certain when the engine dies.
+
+No token is drawn by chance: an error just then would be its sequence's alone, and the engine would live.
+"""
+KAITO = {"prompt": "x", "generate_kwargs": {"max_new_tokens": CONTEXT - 100, "eos_token_id": [], "do_sample": False}}
 BEAMS = {"prompt": "x", "generate_kwargs": {"max_new_tokens": CONTEXT - 100, "eos_token_id": [], "num_beams": 2}}
 END_SECONDS = 8
 DEADLINE = 15

@@ -18,7 +18,7 @@ RECOMMENDED: Mapping[str, Callable[[float], bool]] = {
     "top_p": lambda value: 0 < value <= 1,
     "min_p": lambda value: 0 <= value <= 1,
     "typical_p": lambda value: 0 < value <= 1,
-    "repetition_penalty": lambda value: value > 0,
+    "repetition_penalty": lambda value: value >= 1e-3,
 }
 """Which values the settings of a model's makers can have."""
 
