@@ -13,7 +13,7 @@ from inference.api.answers import Whole
 from inference.api.fields import Body, check_text, check_tokens
 from inference.api.work import Desk
 from inference.deployment import Served
-from inference.engine.protocol import Sampling, Work
+from inference.engine.protocol import SMALLEST_PENALTY, Sampling, Work
 from inference.errors import RequestError, unsupported
 from inference.generation import Ending, Order
 from inference.settings import Pipeline
@@ -183,7 +183,7 @@ def _sampling(served: Served, settings: Mapping[str, Any], wanted: int, prompt: 
         top_p=_real(settings, "top_p", 1.0, 0.0, 1.0) if sampled else 1.0,
         typical_p=_real(settings, "typical_p", 1.0, 0.0, 1.0) if sampled else 1.0,
         min_p=_real(settings, "min_p", 0.0, 0.0, 1.0) if sampled else 0.0,
-        repetition_penalty=_real(settings, "repetition_penalty", 1.0, 1e-3, 100.0),
+        repetition_penalty=_real(settings, "repetition_penalty", 1.0, SMALLEST_PENALTY, 100.0),
         seed=_number(settings, "seed", -(2**63), 2**63 - 1) if "seed" in settings else None,
         stop_tokens=_ends(served, settings),
         other=other,

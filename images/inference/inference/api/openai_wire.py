@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from inference.api.fields import Body, Count, NonNegative, Penalty, Share, Temperature
+from inference.engine.protocol import SMALLEST_PENALTY
 
 Stop = str | Annotated[list[str], Field(max_length=16)]
 Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
@@ -47,7 +48,7 @@ class Common(Body):
     # vLLM's further fields
     top_k: Annotated[int, Field(ge=-1, le=1_000_000)] | None = None
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    repetition_penalty: Annotated[float, Field(ge=1e-3, le=2)] | None = None
+    repetition_penalty: Annotated[float, Field(ge=SMALLEST_PENALTY, le=2)] | None = None
     min_tokens: NonNegative | None = None
     ignore_eos: bool | None = None
     stop_token_ids: Annotated[list[int], Field(max_length=64)] | None = None

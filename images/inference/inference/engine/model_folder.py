@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from inference.engine.protocol import SMALLEST_PENALTY
 from inference.errors import CANNOT_HEAL, StartError
 from inference.flags import pinned
 from inference.settings import ModelSettings
@@ -18,7 +19,7 @@ RECOMMENDED: Mapping[str, Callable[[float], bool]] = {
     "top_p": lambda value: 0 < value <= 1,
     "min_p": lambda value: 0 <= value <= 1,
     "typical_p": lambda value: 0 < value <= 1,
-    "repetition_penalty": lambda value: value >= 1e-3,
+    "repetition_penalty": lambda value: value >= SMALLEST_PENALTY,
 }
 """Which values the settings of a model's makers can have."""
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 Finish = Literal["stop", "length"]
+SMALLEST_PENALTY = 1e-3
+"""Of repetition: a logit divided by less may be no number."""
 COLDEST = 1e-5
 """Below this temperature nothing but the likeliest token has a chance, and numbers overflow."""
 
