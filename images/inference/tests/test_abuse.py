@@ -58,6 +58,8 @@ VALID: dict[str, dict[str, Any]] = {
 }
 WRONG: tuple[Any, ...] = ({"x": {}}, [[[[]]]], [None], [{"a": 1}], [True, "x"])
 EXAMPLES = 60
+PATIENCE = 60
+"""Seconds: a request that bounds its answer by nothing gets all that the context holds."""
 
 
 @pytest.mark.slow
@@ -75,7 +77,7 @@ def test_nothing_that_the_description_allows_or_forbids_fails_on_our_side(
         @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
         @given(case=operation.as_strategy(generation_mode=mode))
         def ask(case: Any) -> None:
-            answer = case.call()
+            answer = case.call(timeout=PATIENCE)
             asked.add(case.operation.path)
             assert answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR or answer.status_code in DOCUMENTED
 
