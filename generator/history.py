@@ -5,7 +5,8 @@ differ from what is rendered now without reading any of them.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -107,22 +108,31 @@ class History:
         return int(self.repo.git.rev_list("--count", f"{self._commit(head).hexsha}..{base.commit.hexsha}"))
 
 
-def open_history(root: Path) -> History:
-    """The history that `root`, a repository with a catalog, is under.
+@contextmanager
+def open_history(root: Path) -> Iterator[History]:
+    """The history that `root`, a repository with a catalog, is under, as long as it is read.
+
+    Git's processes, which answer one question after the other, end with it: a refusal would keep them.
 
     Raises:
         CannotRunError: it is not under Git, or Git does not let us read it.
     """
     try:
         repo = git.Repo(root, search_parent_directories=True)
-        top = Path(repo.git.rev_parse("--show-toplevel"))
     except (InvalidGitRepositoryError, NoSuchPathError) as error:
         raise CannotRunError(f"`{root}` is not in a Git repository", "a plan compares with a commit") from error
+    with repo:
+        yield History(repo, _prefix(repo, root))
+
+
+def _prefix(repo: git.Repo, root: Path) -> str:
+    try:
+        top = Path(repo.git.rev_parse("--show-toplevel"))
     except GitCommandError as error:
         reason = " ".join(str(error.stderr).split())
         raise CannotRunError(f"Git cannot read the repository: {reason}") from error
     inside = root.resolve().relative_to(top.resolve()).as_posix()
-    return History(repo, "" if inside == "." else f"{inside}/")
+    return "" if inside == "." else f"{inside}/"
 
 
 def blob_id(data: bytes, like: str) -> str:

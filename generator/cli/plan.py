@@ -36,7 +36,8 @@ def command(ctx: click.Context, *, base: str, head: str | None, fail_on_danger: 
 
     repository = repository_of(ctx)
     try:
-        plan = make_plan(repository, open_history(repository.root), base, head)
+        with open_history(repository.root) as history:
+            plan = make_plan(repository, history, base, head)
     except BrokenHeadError as error:
         refuse(worst_first(error.findings), f"the catalog of {error.label} cannot be rendered, so there is no plan")
     click.echo(_written(plan, output))

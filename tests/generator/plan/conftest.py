@@ -32,6 +32,7 @@ class Project:
 
     @property
     def repo(self) -> git.Repo:
+        """Git, to be closed: its processes live on in whatever error GitPython passes over."""
         return git.Repo(self.root, search_parent_directories=True)
 
     def edit(self, file: str, *pairs: tuple[str, str]) -> None:
@@ -50,15 +51,13 @@ class Project:
         tree.write(self.root, changes, allow_prune=True)
 
     def commit(self, message: str) -> str:
-        self.repo.git.add("-A")
-        return str(self.repo.index.commit(message, author=AUTHOR, committer=AUTHOR).hexsha)
+        with self.repo as repo:
+            repo.git.add("-A")
+            return str(repo.index.commit(message, author=AUTHOR, committer=AUTHOR).hexsha)
 
     def plan(self, base: str = "HEAD", head: str | None = None) -> Plan:
-        history = open_history(self.root)
-        try:
+        with open_history(self.root) as history:
             return make_plan(self.repository, history, base, head)
-        finally:  # a refusal keeps its frames, and with them Git's processes
-            history.repo.close()
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,8 @@ from .conftest import Project
 
 
 def test_a_revision_that_does_not_exist(project: Project) -> None:
-    project.repo.create_head("release-1.2")
+    with project.repo as repo:
+        repo.create_head("release-1.2")
     with pytest.raises(CannotRunError, match=r"no commit `relase-1\.2`") as raised:
         project.plan("relase-1.2")
     assert "release-1.2" in raised.value.hint
@@ -26,7 +27,8 @@ def test_odd_revisions_are_refused(project: Project, odd: str) -> None:
 
 
 def test_a_shallow_clone_says_so(project: Project, tmp_path: Path) -> None:
-    first = project.repo.head.commit.hexsha
+    with project.repo as repo:
+        first = repo.head.commit.hexsha
     project.edit("catalog/models/phi-4.yaml", ("context: 16384", "context: 8192"))
     project.commit("Shorter")
     git.Repo.clone_from(project.root.as_uri(), tmp_path / "shallow", depth=1).close()
@@ -37,19 +39,18 @@ def test_a_shallow_clone_says_so(project: Project, tmp_path: Path) -> None:
 
 
 def test_a_file_that_git_has_lost_is_named(project: Project) -> None:
-    history = open_history(project.root)
-    snapshot = history.snapshot("HEAD")
-    sha = snapshot.blobs["catalog/models/phi-4.yaml"]
-    (Path(project.repo.common_dir) / "objects" / sha[:2] / sha[2:]).unlink()
-    with pytest.raises(CannotRunError, match=r"`catalog/models/phi-4\.yaml` of `HEAD") as raised:
-        snapshot.read("catalog/models/phi-4.yaml")
+    with open_history(project.root) as history:
+        snapshot = history.snapshot("HEAD")
+        sha = snapshot.blobs["catalog/models/phi-4.yaml"]
+        (Path(history.repo.common_dir) / "objects" / sha[:2] / sha[2:]).unlink()
+        with pytest.raises(CannotRunError, match=r"`catalog/models/phi-4\.yaml` of `HEAD") as raised:
+            snapshot.read("catalog/models/phi-4.yaml")
     assert "git fsck" in raised.value.hint
-    history.repo.close()
 
 
 def test_no_repository(tmp_path: Path) -> None:
-    with pytest.raises(CannotRunError, match="not in a Git repository"):
-        open_history(tmp_path)
+    with pytest.raises(CannotRunError, match="not in a Git repository"), open_history(tmp_path):
+        pass
 
 
 def test_a_catalog_in_a_folder_of_the_repository(template: Path, tmp_path: Path) -> None:
@@ -68,12 +69,24 @@ def test_links_are_not_followed_out_of_a_commit(project: Project, tmp_path: Path
     secret.write_text("token: abc", "utf-8")
     (project.root / "catalog/models/link.yaml").symlink_to(secret)
     project.commit("A link")
-    snapshot = open_history(project.root).snapshot("HEAD")
-    assert "catalog/models/link.yaml" not in snapshot.blobs
+    with open_history(project.root) as history:
+        assert "catalog/models/link.yaml" not in history.snapshot("HEAD").blobs
 
 
 def test_the_hash_is_gits_own(project: Project) -> None:
-    blob = project.repo.head.commit.tree / "catalog/models/phi-4.yaml"
+    with project.repo as repo:
+        blob = repo.head.commit.tree / "catalog/models/phi-4.yaml"
     data = (project.root / "catalog/models/phi-4.yaml").read_bytes()
     assert blob_id(data, blob.hexsha) == blob.hexsha
     assert len(blob_id(data, "0" * 64)) == 64
+
+
+def test_git_ends_with_a_refusal(project: Project) -> None:
+    with open_history(project.root) as history:
+        assert history.snapshot("HEAD").read("catalog/models/phi-4.yaml")
+        asked = history.repo.git
+        processes = [running.proc for running in (asked.cat_file_header, asked.cat_file_all) if running]
+        with pytest.raises(CannotRunError) as raised:
+            history.snapshot("nowhere")
+    assert raised.tb, "its frames are held, and with them whatever they name"
+    assert [process.poll() is not None for process in processes if process] == [True, True]

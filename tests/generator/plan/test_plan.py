@@ -292,7 +292,8 @@ def test_a_limit_that_only_the_rollout_passes(project: Project) -> None:
 
 
 def test_two_commits(project: Project, unit_of: Find) -> None:
-    first = project.repo.head.commit.hexsha
+    with project.repo as repo:
+        first = repo.head.commit.hexsha
     project.edit(PHI, ("context: 16384", "context: 8192"))
     project.render()
     second = project.commit("Shorter")
@@ -324,8 +325,9 @@ def test_a_base_with_mistakes_costs_the_figures_alone(project: Project, unit_of:
 
 
 def test_a_commit_without_a_catalog(project: Project) -> None:
-    project.repo.git.rm("-r", "-q", "--cached", "catalog", "clusters")
-    empty = str(project.repo.index.commit("Nothing").hexsha)
+    with project.repo as repo:
+        repo.git.rm("-r", "-q", "--cached", "catalog", "clusters")
+        empty = str(repo.index.commit("Nothing").hexsha)
     plan = project.plan(empty)
     assert {unit.verb for cluster in plan.clusters for unit in cluster.units} == {Verb.CREATE}
     with pytest.raises(CannotRunError, match="no catalog in"):
