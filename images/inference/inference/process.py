@@ -23,8 +23,6 @@ QUIET = {
     "VLLM_NO_USAGE_STATS": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TOKENIZERS_PARALLELISM": "false",
-    # Each length of prompt gets kernels of its own, which are kept: a thousand of them take 100 MB.
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256",
 }
 PR_SET_PDEATHSIG = 1
 OPEN_FILES = 1 << 16

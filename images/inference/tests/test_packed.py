@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from torch import nn
@@ -13,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from inference.engine.transformers.adapters import Adapters
 from inference.engine.transformers.forward import Dense
 from inference.engine.transformers.load import load
-from inference.engine.transformers.packed import Packed, can_pack, pack, unpack
+from inference.engine.transformers.packed import MOST_ROWS, Packed, can_pack, kernel_rows, pack, unpack
 from inference.engine.transformers.scheduler import Scheduler
 from inference.engine.transformers.start import choose
 from inference.settings import ModelSettings
@@ -40,6 +41,36 @@ def test_every_linear_layer_is_packed_and_says_the_same(model: Any) -> None:
     pack(model, PLENTY)
     assert plain(model) == []
     torch.testing.assert_close(model(input_ids=ids).logits, before, atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("shape", [(0,), (1,), (5,), (17,), (255,), (256,), (257,), (600,), (3, 100), (2, 2, 33)])
+def test_any_number_of_rows(shape: tuple[int, ...]) -> None:
+    layer = nn.Linear(24, 40)
+    rows = torch.randn(*shape, 24)
+    torch.testing.assert_close(Packed(layer.weight, layer.bias)(rows), layer(rows))
+
+
+def test_rows_are_filled_up_to_a_few_sizes() -> None:
+    sizes = {rows: kernel_rows(rows) for rows in range(MOST_ROWS + 1)}
+    assert all(rows <= size <= rows * 1.25 for rows, size in sizes.items())
+    assert {rows: sizes[rows] for rows in (0, 1, 2, 7, 8)} == {0: 0, 1: 1, 2: 2, 7: 7, 8: 8}
+    assert len(set(sizes.values())) == 29
+
+
+@torch.inference_mode()
+def test_prompts_of_many_lengths_take_no_memory_that_stays() -> None:
+    layers = [Packed(torch.randn(64, columns), None) for columns in (32, 64, 96)]
+    process = psutil.Process()
+
+    def read(lengths: range) -> int:
+        for rows in lengths:
+            for layer in layers:
+                layer(torch.ones(rows, layer.in_features))
+        return int(process.memory_info().rss)
+
+    before = read(range(1, MOST_ROWS + 1))
+    assert read(range(1, 700)) - before < 8 << 20
 
 
 @torch.inference_mode()

@@ -5,16 +5,29 @@ kernel's blocks in each of these products; packed once, they take two thirds of 
 and more. The blocks are the same for any number of rows, so each weight is held once, and plainly only where it is
 also an embedding. What is not packed is copied as well: no page of the weights' files stays in memory, and nobody who
 replaces a file ends the server.
+
+The kernels are not the same: each number of rows gets its own, half a megabyte to two for each shape of weight, and
+keeps them. Prompts of some hundred lengths would take gigabytes, so rows are filled up to a few sizes.
 """
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
 ROWS = 32
 """For so many rows the blocks are chosen; measured from 1 to 512, they are the best or next to it for all."""
+
+MOST_ROWS = 256
+"""So many rows at once: more take as long per row, and each further size would have its kernels."""
+
+
+def kernel_rows(rows: int) -> int:
+    """The rows that a product is calculated with: the next of four sizes between a power of two and the next."""
+    step = 1 << max(0, (rows - 1).bit_length() - 3)
+    return -(-rows // step) * step
 
 
 class Packed(nn.Module):
@@ -23,13 +36,22 @@ class Packed(nn.Module):
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
         self.out_features, self.in_features = weight.shape
-        self.bias = None if bias is None else nn.Parameter(bias.detach().clone(), requires_grad=False)
+        self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
         # No parameter: what walks over the parameters wants plain tensors.
         self._blocks = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), ROWS)  # noqa: SLF001
 
     def forward(self, states: Tensor) -> Tensor:
-        answer: Tensor = torch.ops.mkldnn._linear_pointwise(states, self._blocks, self.bias, "none", [], "")  # noqa: SLF001
-        return answer
+        parts = [self._product(rows) for rows in states.reshape(-1, self.in_features).split(MOST_ROWS)]
+        answer = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return answer.view(*states.shape[:-1], self.out_features)
+
+    def _product(self, rows: Tensor) -> Tensor:
+        count = len(rows)
+        spare = kernel_rows(count) - count
+        if spare:
+            rows = functional.pad(rows, (0, 0, 0, spare))
+        answer: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._blocks, self.bias, "none", [], "")  # noqa: SLF001
+        return answer[:count]
 
     @property
     def weight(self) -> Tensor:
