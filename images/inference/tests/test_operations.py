@@ -57,8 +57,11 @@ def test_a_full_queue_refuses_with_503_and_when_to_come_back() -> None:
         assert refused.headers["retry-after"] == "1"
         assert refused.json()["error"]["code"] == "queue_full"
         assert server.client.post("/chat", json={"prompt": "x"}).status_code == httpx.codes.SERVICE_UNAVAILABLE
+        # So long a body takes its place before it is understood.
+        long = server.client.post("/v1/responses", json={"input": "x" * LONG_BODY})
+        assert (long.status_code, long.headers["retry-after"]) == (httpx.codes.SERVICE_UNAVAILABLE, "1")
         assert server.client.get("/health").status_code == httpx.codes.OK
-        assert server.metric("vllm:admission_rejections_total") == 2
+        assert server.metric("vllm:admission_rejections_total") == 3
         assert {answer.result().status_code for answer in inside} == {200}
 
 

@@ -56,11 +56,10 @@ def _in_the_words_of_this_path() -> Iterator[None]:
     try:
         yield
     except RequestError as error:
-        message = error.message
         for theirs, ours in RENAMED.items():
-            message = message.replace(f"`{theirs}", f"`{ours}")
-        param = RENAMED.get(error.param or "", error.param)
-        raise RequestError(message, param, status=error.status, code=error.code) from error
+            error.message = error.message.replace(f"`{theirs}", f"`{ours}")
+        error.param = RENAMED.get(error.param or "", error.param)
+        raise
 
 
 class Answer:
@@ -85,10 +84,11 @@ class Answer:
         return self._response(output, choice["finish_reason"], usage(made, len(answer.tokens)))
 
     async def events(self, desk: Desk, made: Sequence[Order]) -> AsyncGenerator[bytes, None]:
-        writer, count, finish = Writer(), 0, "stop"
+        writer, begun, count, finish = Writer(), False, 0, "stop"
         async for order, piece in desk.stream(self._served, made):
             # Not before: what the engine refuses is answered by a status of its own.
-            if not count:
+            if not begun:
+                begun = True
                 yield writer.event("response.created", response=self._response([], None))
                 yield writer.event("response.in_progress", response=self._response([], None))
             count += len(piece.tokens)
