@@ -4,10 +4,13 @@ Both are interfaces. A start that cannot succeed ends in one line with a way out
 orchestrator whether trying again may help; a request gets a status, a sentence and the field that is at fault.
 """
 
+from collections.abc import Sequence
+
 WRONG_INPUT = 1
 CANNOT_HEAL = 2
 TRY_AGAIN = 75
 SERVER_SIDE = 500
+SHOWN = 3
 
 
 class StartError(Exception):
@@ -47,6 +50,12 @@ class RequestError(Exception):
         """OpenAI's `type` of the error."""
         names = {401: "authentication_error", 404: "not_found_error", 503: "overloaded_error", 504: "timeout_error"}
         return names.get(self.status, "invalid_request_error" if self.status < SERVER_SIDE else "server_error")
+
+
+def listed(reasons: Sequence[str]) -> str:
+    """The first of many reasons, in one line, and how many more there are."""
+    more = f" and {len(reasons) - SHOWN} more" if len(reasons) > SHOWN else ""
+    return ", ".join(reasons[:SHOWN]) + more
 
 
 def unsupported(param: str, why: str) -> RequestError:

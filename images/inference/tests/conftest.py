@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 import torch
 from xdist.scheduler import LoadScopeScheduling
@@ -105,6 +106,19 @@ def server(request: pytest.FixtureRequest) -> Running:
     """One server of each engine, for everything that must not depend on who makes the tokens."""
     found: Running = request.getfixturevalue(f"{request.param}_server")
     return found
+
+
+@pytest.fixture
+def engine(server: Running) -> str:
+    """What the server says that it runs."""
+    text = server.client.get("/metrics", headers={"Accept": "text/plain"}).text
+    return next(name for name in ("echo", *START) if f'engine="{name}"' in text)
+
+
+@pytest.fixture
+def client(server: Running) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as made:
+        yield made
 
 
 @pytest.fixture

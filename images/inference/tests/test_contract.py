@@ -1,7 +1,6 @@
 """One suite for every engine: what a client sees must not depend on who makes the tokens."""
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -10,7 +9,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from tests.servers import START, Running
+from tests.servers import Running
 
 FAMILIES = [
     "num_requests_running",
@@ -25,18 +24,6 @@ FAMILIES = [
     "admission_rejections_total",
 ]
 COUNT = "<user>one two\n<assistant>"
-
-
-@pytest.fixture
-def engine(server: Running) -> str:
-    text = server.client.get("/metrics", headers={"Accept": "text/plain"}).text
-    return next(name for name in ("echo", *START) if f'engine="{name}"' in text)
-
-
-@pytest.fixture
-def client(server: Running) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """`/v1/responses` answers what `/v1/chat/completions` answers, in its own words; asked by OpenAI's own client."""
 
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import httpx
@@ -8,7 +7,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from tests.servers import START, Running
+from tests.servers import Running
 
 SAID: Any = [{"role": "user", "content": "one two"}]
 FUNCTION = {
@@ -24,18 +23,6 @@ class Count(BaseModel):
     """What a client asks for by a class."""
 
     n: Literal[1, 2]
-
-
-@pytest.fixture
-def engine(server: Running) -> str:
-    text = server.client.get("/metrics", headers={"Accept": "text/plain"}).text
-    return next(name for name in ("echo", *START) if f'engine="{name}"' in text)
-
-
-@pytest.fixture
-def client(server: Running) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as made:
-        yield made
 
 
 @pytest.fixture

@@ -46,12 +46,8 @@ class InputItem(Body):
     output: str | list[InputPart] | None = None
 
 
-class Form(Body):
+class Form(JsonSchema):
     type: Literal["text", "json_object", "json_schema"]
-    name: str | None = None
-    description: str | None = None
-    schema_: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
-    strict: bool | None = None
 
 
 class Text(Body):
@@ -59,17 +55,12 @@ class Text(Body):
     verbosity: Literal["medium"] | None = None
 
 
-class FunctionTool(Body):
+class FunctionTool(FunctionSpec):
     type: Literal["function"]
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
 
 
-class NamedChoice(Body):
+class NamedChoice(NamedFunction):
     type: Literal["function"]
-    name: str
 
 
 class StreamOptions(Body):

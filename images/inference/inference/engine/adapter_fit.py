@@ -10,14 +10,13 @@ from pathlib import Path
 
 from inference.engine.adapter_folders import CONFIG, WEIGHTS, Adapter
 from inference.engine.model_folder import read_json, tensor_shapes
-from inference.errors import CANNOT_HEAL, StartError
+from inference.errors import CANNOT_HEAL, StartError, listed
 
 log = logging.getLogger(__name__)
 Shapes = Mapping[str, Sequence[int]]
 PREFIX = "base_model.model."
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 MATRIX = 2
-SHOWN = 3
 
 
 def check(adapter: Adapter, model: str, shapes: Shapes) -> None:
@@ -36,9 +35,8 @@ def check(adapter: Adapter, model: str, shapes: Shapes) -> None:
         log.warning("adapter `%s` was made for `%s`, the model is `%s`", adapter.name, base, model)
     wrong = misfits(tensor_shapes(adapter.folder / WEIGHTS), shapes)
     if wrong:
-        more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         raise StartError(
-            f"the adapter `{adapter.name}` does not fit the model: {', '.join(wrong[:SHOWN])}{more}",
+            f"the adapter `{adapter.name}` does not fit the model: {listed(wrong)}",
             f"it was made for `{base}`" if base else "mount an adapter of this model",
             CANNOT_HEAL,
         )

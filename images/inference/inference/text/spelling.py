@@ -29,9 +29,7 @@ ALPHABET = _alphabet()
 class Spelling:
     """What each token of one tokenizer adds, found once."""
 
-    def __init__(
-        self, decode: Callable[[Sequence[int], bool], str], name: Callable[[int], Any], word: list[int]
-    ) -> None:
+    def __init__(self, decode: Decode, name: Callable[[int], Any], word: list[int]) -> None:
         self._decode = decode
         self._name = name
         self._before = word

@@ -11,7 +11,7 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, AutoT
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from inference.engine.model_folder import check_folder, trust
-from inference.engine.transformers import whole
+from inference.engine.transformers import beams, whole
 from inference.errors import CANNOT_HEAL, StartError
 from inference.settings import ModelSettings
 from inference.text.tokenizer import HubTokenizer, read_template
@@ -20,12 +20,7 @@ log = logging.getLogger(__name__)
 Loaded_ = TypeVar("Loaded_")
 DEFAULT_CONTEXT = 2048
 UNBOUNDED = 10**9
-NOT_FOLLOWED = frozenset({
-    "bad_words_ids", "begin_suppress_tokens", "encoder_no_repeat_ngram_size", "epsilon_cutoff", "eta_cutoff",
-    "exponential_decay_length_penalty", "forced_bos_token_id", "forced_eos_token_id", "guidance_scale",
-    "length_penalty", "min_length", "min_new_tokens", "no_repeat_ngram_size", "num_beams", "penalty_alpha",
-    "sequence_bias", "suppress_tokens",
-})  # fmt: skip
+NOT_FOLLOWED = beams.HONOURED | {"forced_bos_token_id", "min_length", "min_new_tokens", "penalty_alpha"}
 """What a batch has no way to do, or would do to requests that ask for something else."""
 NEUTRAL: tuple[Any, ...] = (None, 0, 1, [], {})
 ENCODERS = frozenset({"bert-generation"})

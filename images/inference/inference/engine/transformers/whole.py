@@ -7,10 +7,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from inference.errors import CANNOT_HEAL, StartError
+from inference.errors import CANNOT_HEAL, StartError, listed
 
 log = logging.getLogger(__name__)
-SHOWN = 3
 
 
 def check(source: str, report: Mapping[str, Any]) -> None:
@@ -21,18 +20,13 @@ def check(source: str, report: Mapping[str, Any]) -> None:
     ]
     if wrong:
         raise StartError(
-            f"the weights of `{source}` are not those of its configuration: {_listed(wrong)}",
+            f"the weights of `{source}` are not those of its configuration: {listed(wrong)}",
             "copy the whole model; weights and `config.json` belong together",
             CANNOT_HEAL,
         )
     unused = [f"`{name}`" for name in sorted(report["unexpected_keys"])]
     if unused:
-        log.warning("the weights of `%s` hold more than its configuration has a place for: %s", source, _listed(unused))
-
-
-def _listed(items: Sequence[str]) -> str:
-    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
-    return ", ".join(items[:SHOWN]) + more
+        log.warning("the weights of `%s` hold more than its configuration has a place for: %s", source, listed(unused))
 
 
 def _size(shape: Sequence[int]) -> str:
