@@ -41,17 +41,21 @@ class Packed(nn.Module):
         self._blocks = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), ROWS)  # noqa: SLF001
 
     def forward(self, states: Tensor) -> Tensor:
-        parts = [self._product(rows) for rows in states.reshape(-1, self.in_features).split(MOST_ROWS)]
+        count = states.numel() // self.in_features
+        # Most calls, those of every step: what the rest needs takes longer than a small product.
+        if count <= MOST_ROWS and count == kernel_rows(count):
+            return self._product(states)
+        parts = [self._filled(rows) for rows in states.reshape(-1, self.in_features).split(MOST_ROWS)]
         answer = parts[0] if len(parts) == 1 else torch.cat(parts)
         return answer.view(*states.shape[:-1], self.out_features)
 
+    def _filled(self, rows: Tensor) -> Tensor:
+        spare = kernel_rows(len(rows)) - len(rows)
+        return self._product(functional.pad(rows, (0, 0, 0, spare)))[: len(rows)]
+
     def _product(self, rows: Tensor) -> Tensor:
-        count = len(rows)
-        spare = kernel_rows(count) - count
-        if spare:
-            rows = functional.pad(rows, (0, 0, 0, spare))
         answer: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._blocks, self.bias, "none", [], "")  # noqa: SLF001
-        return answer[:count]
+        return answer
 
     @property
     def weight(self) -> Tensor:
