@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from inference.engine.transformers.attention import one_query
 from inference.engine.transformers.packed import Packed
 from inference.engine.transformers.slots import SlotLayer
 
@@ -113,8 +114,8 @@ class Decoder:
         queries, keys = turned.split((self._heads, self._shared), 1)
         values = layer.value(before).view(rows, self._shared, 1, self._width)
         seen_keys, seen_values = slot.update(keys[:, :, None], values)
-        found = functional.scaled_dot_product_attention(
-            queries.reshape(rows, self._shared, -1, self._width), seen_keys, seen_values, mask, scale=self._scale
+        found = one_query(
+            queries.reshape(rows, self._shared, -1, self._width), seen_keys, seen_values, mask, self._scale
         )
         return layer.out(found.reshape(rows, -1)).add_(hidden)
 
