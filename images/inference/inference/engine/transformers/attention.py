@@ -42,10 +42,9 @@ def one_query(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: fl
     """
     if query.dtype != torch.float32:
         return torch.nn.functional.scaled_dot_product_attention(query, key, value, mask, scale=scale)
-    rows, shared, _, _ = query.shape
-    hidden = mask[:, 0].repeat_interleave(shared, 0)
+    hidden = mask[:, 0].repeat_interleave(query.shape[1], 0)
     scores = torch.baddbmm(hidden, query.flatten(0, 1), key.flatten(0, 1).transpose(1, 2), alpha=scale)
-    return torch.bmm(scores.softmax(-1), value.flatten(0, 1)).unflatten(0, (rows, shared))
+    return torch.bmm(scores.softmax(-1), value.flatten(0, 1)).view(query.shape)
 
 
 def register() -> None:
