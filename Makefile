@@ -78,7 +78,7 @@ bench: $(VENV)/.dev tools ## measure the generator and the reconciler beside the
 bench-inference: $(SERVER)/.ready ## measure the inference server beside its peers and print the table
 	@cd $(INFERENCE) && "$(CURDIR)/$(SERVER)/bin/python" -m tests.bench
 	@cd $(INFERENCE) && GOMP_SPINCOUNT=5000 "$(CURDIR)/$(SERVER)/bin/python" -m tests.bench.forward_loop
-	@cd $(INFERENCE) && "$(CURDIR)/$(SERVER)/bin/python" -m tests.bench.front_loss
+	@cd $(INFERENCE) && "$(CURDIR)/$(SERVER)/bin/python" -m tests.bench.pairs
 
 demo: $(VENV)/.dev tools ## watch two NodeClaims live and end: API server, reconciler and a simulated Azure
 	@$(BIN)/python -m tests.demo
