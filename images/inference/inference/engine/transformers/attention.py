@@ -35,15 +35,16 @@ def grouped(
 
 
 def one_query(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float) -> Tensor:
-    """The same for a step alone: `query` is rows x shared heads x heads that share one x width, `mask` has one head.
+    """The same for a step alone: `query` is rows x shared heads x heads that share one x width.
+
+    `mask` is rows x shared heads x 1 x places, in one piece.
 
     torch's fused kernel is made for many queries: with so few, plain products take half its time over 64 places and no
     more over thousands. They round the scores to the numbers' type, so only whole floats go this way.
     """
     if query.dtype != torch.float32:
         return torch.nn.functional.scaled_dot_product_attention(query, key, value, mask, scale=scale)
-    hidden = mask[:, 0].repeat_interleave(query.shape[1], 0)
-    scores = torch.baddbmm(hidden, query.flatten(0, 1), key.flatten(0, 1).transpose(1, 2), alpha=scale)
+    scores = torch.baddbmm(mask.flatten(0, 1), query.flatten(0, 1), key.flatten(0, 1).transpose(1, 2), alpha=scale)
     return torch.bmm(scores.softmax(-1), value.flatten(0, 1)).view(query.shape)
 
 

@@ -92,6 +92,7 @@ class Decoder:
         hidden = functional.embedding(tokens, self._embedding)
         cosine, sine = self._rotary(hidden[:, None], positions[:, None])
         sine = sine * self._sign
+        mask = mask.expand(-1, self._shared, -1, -1).contiguous()
         for layer, slot in zip(self._layers, cache, strict=True):
             hidden = self._attend(layer, slot, hidden, (cosine, sine), mask)
             between = layer.between(hidden)

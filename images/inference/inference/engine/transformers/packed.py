@@ -19,7 +19,6 @@ from transformers.pytorch_utils import Conv1D
 
 ROWS = 32
 """For so many rows the blocks are chosen; measured from 1 to 512, they are the best or next to it for all."""
-
 MOST_ROWS = 256
 """So many rows at once: more take as long per row, and each further size would have its kernels."""
 
@@ -42,16 +41,15 @@ class Packed(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         count = states.numel() // self.in_features
+        if count > MOST_ROWS:
+            parts = states.reshape(-1, self.in_features).split(MOST_ROWS)
+            return torch.cat([self.forward(rows) for rows in parts]).view(*states.shape[:-1], self.out_features)
+        spare = kernel_rows(count) - count
         # Most calls, those of every step: what the rest needs takes longer than a small product.
-        if count <= MOST_ROWS and count == kernel_rows(count):
+        if not spare:
             return self._product(states)
-        parts = [self._filled(rows) for rows in states.reshape(-1, self.in_features).split(MOST_ROWS)]
-        answer = parts[0] if len(parts) == 1 else torch.cat(parts)
-        return answer.view(*states.shape[:-1], self.out_features)
-
-    def _filled(self, rows: Tensor) -> Tensor:
-        spare = kernel_rows(len(rows)) - len(rows)
-        return self._product(functional.pad(rows, (0, 0, 0, spare)))[: len(rows)]
+        filled = functional.pad(states.reshape(-1, self.in_features), (0, 0, 0, spare))
+        return self._product(filled)[:count].view(*states.shape[:-1], self.out_features)
 
     def _product(self, rows: Tensor) -> Tensor:
         answer: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._blocks, self.bias, "none", [], "")  # noqa: SLF001
